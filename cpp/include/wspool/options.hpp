@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "wspool/export.hpp"
+
+namespace wspool {
+
+class tls_context_c;
+
+/// What a connection does when its consumer has stalled and its queue is at the bound.
+struct queue_bound_t {
+    std::size_t messages = 4096;           ///< messages waiting for the consumer
+    std::size_t bytes = 16 * 1024 * 1024;  ///< and their payload in bytes; whichever comes first
+};
+
+/// Settings of one connection. Copied when the connection is created.
+/// A duration of zero switches that deadline off.
+struct options_t {
+    using milliseconds = std::chrono::milliseconds;
+
+    /// Extra handshake headers, in order. Names must be RFC 9110 tokens, values free of CR, LF
+    /// and NUL; names that the handshake itself sets are refused.
+    std::vector<std::pair<std::string, std::string>> additional_headers;
+    /// Value of User-Agent; empty sends none.
+    std::string user_agent = "wspool";
+    /// Value of Origin (RFC 6454); empty sends none.
+    std::string origin;
+    /// Offered subprotocols in order of preference (RFC 6455 section 1.9).
+    std::vector<std::string> subprotocols;
+
+    /// TLS settings for wss://; null takes the default trust, with verification.
+    std::shared_ptr<const tls_context_c> tls;
+    /// The name sent as SNI and checked in the certificate; empty takes the URI's host.
+    std::string server_hostname;
+    /// Local address to bind before connecting; empty leaves it to the system.
+    std::string local_address;
+    unsigned short local_port = 0;
+
+    milliseconds open_timeout{10'000};   ///< name look-up, TCP, TLS and handshake together
+    milliseconds close_timeout{10'000};  ///< for the peer's close frame and the TCP end
+    milliseconds ping_interval{20'000};  ///< between keepalive pings
+    milliseconds ping_timeout{20'000};   ///< without any byte from the peer after a ping
+
+    /// Largest message in bytes, after reassembly; larger ones fail the connection with 1009.
+    std::size_t max_size = 1024 * 1024;
+    /// Bound for messages that wait for a stalled consumer; reading pauses there.
+    queue_bound_t queue;
+    /// Bytes that may wait to be written. Above it `Send` waits for room, except on the
+    /// endpoint's own thread, where it returns `error_e::BUFFER_FULL`.
+    std::size_t write_bound = 64 * 1024 * 1024;
+};
+
+}  // namespace wspool

@@ -1,0 +1,12 @@
+#pragma once
+
+/// All of wspool's C++ API.
+
+#include "wspool/endpoint.hpp"
+#include "wspool/endpoint_pool.hpp"
+#include "wspool/error.hpp"
+#include "wspool/listener.hpp"
+#include "wspool/metadata.hpp"
+#include "wspool/options.hpp"
+#include "wspool/tls.hpp"
+#include "wspool/version.hpp"

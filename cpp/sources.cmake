@@ -1,0 +1,44 @@
+# Every source and public header of the core, by hand: a new file is a decision.
+set(WSPOOL_CORE_HEADERS
+  include/wspool/client.hpp
+  include/wspool/endpoint.hpp
+  include/wspool/endpoint_pool.hpp
+  include/wspool/error.hpp
+  include/wspool/export.hpp
+  include/wspool/listener.hpp
+  include/wspool/metadata.hpp
+  include/wspool/options.hpp
+  include/wspool/tls.hpp
+  include/wspool/version.hpp
+  include/wspool/wspool.hpp
+  include/wspool/detail/connection.hpp
+  include/wspool/detail/handshake_messages.hpp
+  include/wspool/detail/random_source.hpp
+  include/wspool/detail/transport.hpp
+)
+
+set(WSPOOL_CORE_SOURCES
+  src/callbacks_listener.cpp
+  src/endpoint.cpp
+  src/endpoint_core.cpp
+  src/endpoint_pool.cpp
+  src/protocol/frame.cpp
+  src/protocol/frame_reader.cpp
+  src/protocol/handshake.cpp
+  src/protocol/handshake_response.cpp
+  src/protocol/uri.cpp
+  src/protocol/utf8.cpp
+  src/random_source.cpp
+  src/runtime/delivery.cpp
+  src/runtime/loop.cpp
+  src/session_api.cpp
+  src/session_io.cpp
+  src/session_keepalive.cpp
+  src/session_lifecycle.cpp
+  src/transport/connector.cpp
+  src/transport/stream.cpp
+  src/transport/tls_context.cpp
+  src/transport/tls_session.cpp
+  src/transport_policy.cpp
+  src/websocketpp_connection.cpp
+)

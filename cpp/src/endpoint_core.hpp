@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <simdjson.h>
+
+#include "runtime/loop.hpp"
+#include "session.hpp"
+#include "wspool/error.hpp"
+#include "wspool/metadata.hpp"
+#include "wspool/options.hpp"
+
+namespace wspool::detail {
+
+/// What the connections of one endpoint share. Lives as long as the endpoint or any connection.
+///
+/// `parser` belongs to the delivering thread, `client` to the loop's; the rest is guarded.
+class endpoint_core : public std::enable_shared_from_this<endpoint_core> {
+public:
+    endpoint_core();
+    ~endpoint_core();
+
+    error_ptr create(const std::string& uri, std::shared_ptr<listener_c> listener,
+                     const options_t& options, std::shared_ptr<session>& out);
+    [[nodiscard]] std::shared_ptr<session> find(int id) const;
+    [[nodiscard]] std::vector<std::shared_ptr<session>> all() const;
+    /// Called by a connection after its last callback.
+    void remove(int id);
+    /// True if none is left.
+    bool wait_empty(std::optional<std::chrono::nanoseconds> timeout);
+    /// Aborts all connections and stops the loop. True if its threads have ended.
+    bool stop(std::chrono::nanoseconds timeout);
+    [[nodiscard]] bool in_owner_process() const;
+
+    const std::shared_ptr<runtime::loop> loop = std::make_shared<runtime::loop>();
+    metadata_c::client client;
+    simdjson::ondemand::parser parser;
+
+private:
+    const pid_t process_;
+    mutable std::mutex mutex_;
+    std::condition_variable removed_;
+    std::map<int, std::shared_ptr<session>> sessions_;  // guarded by mutex_
+    int next_id_ = 0;                                   // guarded by mutex_
+    bool stopped_ = false;                              // guarded by mutex_
+};
+
+}  // namespace wspool::detail

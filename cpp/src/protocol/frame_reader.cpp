@@ -1,0 +1,174 @@
+#include "protocol/frame_reader.hpp"
+
+#include <algorithm>
+
+namespace wspool::protocol {
+
+namespace {
+// A message's buffer is reserved up to here at once; beyond, it grows with what really arrives.
+constexpr std::uint64_t max_reserve = 1024 * 1024;
+}  // namespace
+
+bool frame_reader::fail(unsigned code, const char* reason) {
+    failure_ = {code, reason};
+    return false;
+}
+
+/// RFC 6455 section 5.2, with every "MUST" that a client can check on the header alone.
+frame_reader::parsed_e frame_reader::parse_header(const unsigned char* data, std::size_t size,
+                                                  header& out) {
+    const auto failed = [this](unsigned code, const char* reason) {
+        fail(code, reason);
+        return parsed_e::failed;
+    };
+    const unsigned first = data[0];
+    const unsigned opcode = first & 0x0F;
+    if ((first & 0x70) != 0) return failed(1002, "reserved bits must be 0");
+    if (opcode > 2 && (opcode < 8 || opcode > 10)) return failed(1002, "invalid opcode");
+    out.opcode = static_cast<opcode_e>(opcode);
+    out.final = (first & 0x80) != 0;
+    const bool control = is_control(out.opcode);
+    if (control && !out.final) return failed(1002, "fragmented control frame");
+    if (!control) {
+        const bool continues = out.opcode == opcode_e::continuation;
+        if (continues && !in_message_) return failed(1002, "unexpected continuation frame");
+        if (!continues && in_message_) return failed(1002, "expected a continuation frame");
+    }
+    if (size < 2) return parsed_e::incomplete;
+    if ((data[1] & 0x80) != 0) return failed(1002, "masked frame from the server");
+    const unsigned short_length = data[1] & 0x7F;
+    if (control && short_length > max_control_payload) {
+        return failed(1002, "control frame too long");
+    }
+    const std::size_t length_bytes = short_length < 126 ? 0 : short_length == 126 ? 2 : 8;
+    out.size = 2 + length_bytes;
+    if (size < out.size) return parsed_e::incomplete;
+    out.length = short_length;
+    if (length_bytes != 0) {
+        out.length = 0;
+        for (std::size_t i = 0; i < length_bytes; ++i) out.length = out.length << 8 | data[2 + i];
+        if (out.length < (length_bytes == 2 ? 126U : 0x10000U)) {
+            return failed(1002, "length not in its shortest form");
+        }
+        if ((out.length >> 63) != 0) return failed(1002, "invalid length");
+    }
+    if (!control && out.length > max_size_ - std::min(max_size_, message_.size())) {
+        return failed(1009, "message too big");
+    }
+    return parsed_e::complete;
+}
+
+std::size_t frame_reader::consume(const char* data, std::size_t size) {
+    has_control_ = false;
+    std::size_t at = 0;
+    while (at < size && !failure_) {
+        if (in_frame_) {
+            const auto piece =
+                static_cast<std::size_t>(std::min<std::uint64_t>(size - at, frame_left_));
+            if (!take(data + at, piece)) break;
+            at += piece;
+            frame_left_ -= piece;
+            if (frame_left_ == 0 && !finish_frame(frame_final_)) break;
+            continue;
+        }
+        header frame;
+        const char* start = data + at;
+        const auto parsed =
+            parse_header(reinterpret_cast<const unsigned char*>(start), size - at, frame);
+        if (parsed != parsed_e::complete) break;
+        const char* payload = start + frame.size;
+        const std::size_t available = size - at - frame.size;
+        if (available >= frame.length) {
+            at += frame.size + static_cast<std::size_t>(frame.length);
+            if (is_control(frame.opcode)) {
+                control_opcode_ = frame.opcode;
+                control_payload_ = {payload, static_cast<std::size_t>(frame.length)};
+                if (frame.opcode == opcode_e::close && !check_close(control_payload_)) break;
+                has_control_ = true;
+                return at;
+            }
+            if (!whole_message(frame, payload)) break;
+        } else if (frame.size + frame.length < small_frame) {
+            if (!is_control(frame.opcode)) peek_text(frame, payload, available);
+            break;
+        } else {
+            begin_data(frame);
+            message_.reserve(message_.size() +
+                             static_cast<std::size_t>(std::min(frame.length, max_reserve)));
+            frame_left_ = frame.length;
+            frame_final_ = frame.final;
+            in_frame_ = true;
+            at += frame.size;
+        }
+    }
+    return at;
+}
+
+void frame_reader::begin_data(const header& frame) {
+    if (frame.opcode != opcode_e::continuation) {
+        in_message_ = true;
+        is_text_ = frame.opcode == opcode_e::text;
+        utf8_.reset();
+    }
+    peeked_.reset();
+    peeked_bytes_ = 0;
+}
+
+bool frame_reader::take(const char* data, std::size_t size) {
+    if (is_text_ && !utf8_.consume(data, size)) return fail(1007, "invalid UTF-8 in text");
+    message_.append(data, size);
+    return true;
+}
+
+bool frame_reader::finish_frame(bool final) {
+    in_frame_ = false;
+    if (!final) return true;
+    if (is_text_ && !utf8_.complete()) return fail(1007, "text ends inside a character");
+    in_message_ = false;
+    sink_.on_message(std::move(message_), is_text_);
+    message_ = std::string();
+    return true;
+}
+
+bool frame_reader::whole_message(const header& frame, const char* payload) {
+    const auto length = static_cast<std::size_t>(frame.length);
+    if (frame.opcode != opcode_e::continuation && frame.final) {
+        const bool is_text = frame.opcode == opcode_e::text;
+        if (is_text && !is_utf8(payload, length)) return fail(1007, "invalid UTF-8 in text");
+        if (peeked_bytes_ != 0) {
+            peeked_.reset();
+            peeked_bytes_ = 0;
+        }
+        sink_.on_message(std::string_view(payload, length), is_text);
+        return true;
+    }
+    begin_data(frame);
+    return take(payload, length) && finish_frame(frame.final);
+}
+
+/// RFC 6455 sections 5.5.1 and 7.4.
+bool frame_reader::check_close(std::string_view payload) {
+    if (payload.empty()) return true;
+    if (payload.size() == 1) return fail(1002, "close frame of one byte");
+    const unsigned code =
+        static_cast<unsigned char>(payload[0]) * 256U + static_cast<unsigned char>(payload[1]);
+    if (!is_sendable_close_code(code)) return fail(1002, "invalid close code");
+    if (!is_utf8(payload.data() + 2, payload.size() - 2)) {
+        return fail(1007, "invalid UTF-8 in close reason");
+    }
+    return true;
+}
+
+/// Fails fast on bad text in a frame that is not complete yet (RFC 6455 section 8.1).
+bool frame_reader::peek_text(const header& frame, const char* payload, std::size_t available) {
+    const bool continues = frame.opcode == opcode_e::continuation;
+    if (continues ? !is_text_ : frame.opcode != opcode_e::text) return true;
+    if (peeked_bytes_ == 0 && continues) peeked_ = utf8_;
+    if (!peeked_.consume(payload + peeked_bytes_, available - peeked_bytes_)) {
+        return fail(1007, "invalid UTF-8 in text");
+    }
+    peeked_bytes_ = available;
+    return true;
+}
+
+}  // namespace wspool::protocol

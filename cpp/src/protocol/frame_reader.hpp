@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "protocol/frame.hpp"
+#include "protocol/utf8.hpp"
+
+namespace wspool::protocol {
+
+/// Takes complete messages from a frame_reader.
+class message_sink {
+public:
+    /// A message that lies whole in the bytes given to `consume`.
+    virtual void on_message(std::string_view payload, bool is_text) = 0;
+    /// A message put together from several reads or frames.
+    virtual void on_message(std::string&& payload, bool is_text) = 0;
+
+protected:
+    ~message_sink() = default;
+};
+
+/// Why a connection must be failed (RFC 6455 section 7.1.7).
+struct failure {
+    unsigned close_code = 0;  ///< 0: nothing failed
+    const char* reason = "";
+    explicit operator bool() const { return close_code != 0; }
+};
+
+/// Reads a server's frames: bytes in, messages and control frames out. No I/O.
+///
+/// A message that lies whole in the input goes out as a slice of it, without a copy. An
+/// incomplete frame below `small_frame` is left unconsumed, for the caller to give again with
+/// what follows; a larger one is taken in as it comes.
+///
+/// Thread safety: distinct objects: safe. Shared objects: unsafe.
+class frame_reader {
+public:
+    /// What an unconsumed rest is smaller than.
+    static constexpr std::size_t small_frame = 4096;
+
+    explicit frame_reader(message_sink& sink) : sink_(sink) {}
+
+    /// Largest message in bytes.
+    void set_max_size(std::size_t bytes) { max_size_ = bytes; }
+
+    /// Reads frames until the input ends, a control frame is complete or something fails.
+    /// Returns the bytes consumed; see `has_control()` and `failed()`.
+    std::size_t consume(const char* data, std::size_t size);
+
+    /// True after `consume` stopped behind a control frame, until the next `consume`.
+    [[nodiscard]] bool has_control() const { return has_control_; }
+    [[nodiscard]] opcode_e control_opcode() const { return control_opcode_; }
+    /// A slice of the input.
+    [[nodiscard]] std::string_view control_payload() const { return control_payload_; }
+    [[nodiscard]] failure failed() const { return failure_; }
+
+private:
+    struct header {
+        opcode_e opcode = opcode_e::continuation;
+        bool final = false;
+        std::size_t size = 0;  // of the header
+        std::uint64_t length = 0;
+    };
+    enum class parsed_e { complete, incomplete, failed };
+
+    parsed_e parse_header(const unsigned char* data, std::size_t size, header& out);
+    void begin_data(const header& frame);
+    bool take(const char* data, std::size_t size);
+    bool finish_frame(bool final);
+    bool whole_message(const header& frame, const char* payload);
+    bool check_close(std::string_view payload);
+    bool peek_text(const header& frame, const char* payload, std::size_t available);
+    bool fail(unsigned code, const char* reason);
+
+    message_sink& sink_;
+    std::size_t max_size_ = static_cast<std::size_t>(-1);
+
+    // The message being put together; valid while in_message_.
+    bool in_message_ = false;
+    bool is_text_ = false;
+    std::string message_;
+    utf8_validator utf8_;
+
+    // The frame being taken in piece by piece; valid while in_frame_.
+    bool in_frame_ = false;
+    bool frame_final_ = false;
+    std::uint64_t frame_left_ = 0;
+
+    // A small frame seen in part: what of its text has been checked already.
+    utf8_validator peeked_;
+    std::size_t peeked_bytes_ = 0;
+
+    bool has_control_ = false;
+    opcode_e control_opcode_ = opcode_e::ping;
+    std::string_view control_payload_;
+    failure failure_;
+};
+
+}  // namespace wspool::protocol

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+
+namespace wspool::protocol {
+
+/// Checks text that arrives in pieces for UTF-8 (RFC 3629), failing at the first byte that no
+/// valid text could have there, also when a piece ends inside a character.
+///
+/// Thread safety: distinct objects: safe. Shared objects: unsafe.
+class utf8_validator {
+public:
+    /// Takes the next piece; false once the text cannot be valid any more.
+    [[nodiscard]] bool consume(const char* text, std::size_t size);
+    /// True if the text so far does not end inside a character.
+    [[nodiscard]] bool complete() const { return held_ == 0; }
+    void reset() { held_ = 0; }
+
+private:
+    std::array<unsigned char, 4> partial_{};  // of a character cut by the end of a piece
+    std::size_t held_ = 0;
+};
+
+/// Whole text at once, by SIMD.
+[[nodiscard]] bool is_utf8(const char* text, std::size_t size);
+
+}  // namespace wspool::protocol

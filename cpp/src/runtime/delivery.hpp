@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wspool/listener.hpp"
+
+namespace wspool::runtime {
+
+/// Who gets messages delivered: a connection.
+class consumer {
+public:
+    virtual ~consumer() = default;
+    /// Calls user code. On the thread that delivers; never throws.
+    virtual void deliver(const message_view_t* messages, std::size_t count) noexcept = 0;
+    /// Messages were put aside because the endpoint's consumer has stalled. Loop thread.
+    virtual void set_aside(std::size_t messages, std::size_t bytes) = 0;
+    /// Messages put aside have been delivered. Any thread.
+    virtual void caught_up(std::size_t messages, std::size_t bytes) = 0;
+};
+
+/// What one turn of the loop has for user code, in order.
+///
+/// Payloads are slices of the loop thread's read buffer or of strings kept here; `detach` copies
+/// the former, for a batch that outlives the turn.
+class batch {
+public:
+    [[nodiscard]] bool empty() const { return events_.empty(); }
+    /// Adds a message whose payload outlives the turn.
+    void add(const std::shared_ptr<consumer>& target, const message_view_t& message);
+    /// Adds a message and takes its payload over.
+    void add(const std::shared_ptr<consumer>& target, std::string&& payload, bool is_text,
+             std::int64_t received_ns);
+    /// Adds a call of user code that is not a message; must not throw.
+    void add(std::function<void()> call);
+    void run();
+    void clear();
+    /// Copies all payloads into the batch and tells the consumers so.
+    void detach();
+
+private:
+    struct event {
+        std::shared_ptr<consumer> target;  // null: a call
+        std::size_t first = 0;
+        std::size_t count = 0;
+        std::function<void()> call;
+    };
+    [[nodiscard]] std::size_t bytes_of(const event& e) const;
+
+    std::vector<event> events_;
+    std::vector<message_view_t> messages_;
+    std::deque<std::string> kept_;
+    bool detached_ = false;
+};
+
+}  // namespace wspool::runtime

@@ -1,0 +1,290 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <sys/types.h>
+
+#include <asio.hpp>
+
+#include "protocol/frame_reader.hpp"
+#include "protocol/uri.hpp"
+#include "runtime/delivery.hpp"
+#include "runtime/loop.hpp"
+#include "transport/byte_buffer.hpp"
+#include "transport/connector.hpp"
+#include "transport/stream.hpp"
+#include "wspool/listener.hpp"
+#include "wspool/metadata.hpp"
+#include "wspool/options.hpp"
+
+namespace wspool::detail {
+
+class endpoint_core;
+
+/// One connection: what metadata_c promises, the I/O behind websocketpp's transport policy, and
+/// the sink of the frame reader.
+///
+/// Who owns what:
+/// - the loop's thread: the stream, the frame reader, timers, websocketpp's connection;
+/// - out_mutex_: the outbox, which senders append to;
+/// - state_mutex_: what is kept for questions from other threads (error, close frames, answers);
+/// - atomics: status, counters.
+/// No lock is held while user code runs, and neither mutex is taken under the other.
+///
+/// The parts live in files of their own: session_api.cpp (any thread), session_io.cpp (reading
+/// and writing), session_lifecycle.cpp (from connecting to the last callback),
+/// session_keepalive.cpp (pings).
+class session final : public metadata_c,
+                      public runtime::consumer,
+                      private protocol::message_sink {
+public:
+    using error_code = websocketpp::lib::error_code;
+    using connection_ptr = client::connection_ptr;
+
+    session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t uri, options_t options,
+            std::shared_ptr<const tls_context_c> tls, std::shared_ptr<listener_c> listener);
+    ~session() override;
+
+    std::shared_ptr<session> self() {
+        return std::static_pointer_cast<session>(shared_from_this());
+    }
+
+    // metadata_c; any thread
+    int Get_id() const noexcept override { return id_; }
+    const std::string& Get_uri() const noexcept override { return uri_text_; }
+    status_e Get_status() const noexcept override { return status_.load(); }
+    std::shared_ptr<const error_c> Get_error() const override;
+    error_ptr Send(std::string_view message, bool is_text) override;
+    error_ptr Ping(std::string_view payload, on_pong_t on_pong) override;
+    error_ptr Pong(std::string_view payload) override;
+    error_ptr Close(std::uint16_t code, std::string_view reason) override;
+    void Abort() override;
+    bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout) override;
+    void Disable_callbacks() override;
+    bool Callbacks_disabled() const noexcept override { return callbacks_disabled_.load(); }
+    std::optional<close_frame_t> Received_close() const override;
+    std::optional<close_frame_t> Sent_close() const override;
+    bool Received_close_first() const override;
+    request_t Get_request() const override;
+    response_t Get_response() const override;
+    std::string Get_subprotocol() const override;
+    std::pair<std::string, std::uint16_t> Get_local_address() const override;
+    std::pair<std::string, std::uint16_t> Get_remote_address() const override;
+    std::chrono::nanoseconds Get_latency() const override;
+    statistics_t Get_statistics() const override;
+    std::size_t Get_buffered_amount() const override;
+
+    // runtime::consumer
+    void deliver(const message_view_t* messages, std::size_t count) noexcept override;
+    void set_aside(std::size_t messages, std::size_t bytes) override;
+    void caught_up(std::size_t messages, std::size_t bytes) override;
+
+    // Lifecycle; loop thread
+    void start();
+
+    // For the delivering thread
+    [[nodiscard]] websocketpp::connection_hdl handle() const { return handle_; }
+    /// Counts an exception of user code and hands it to the listener.
+    void report(std::exception_ptr exception) noexcept;
+
+    // The transport policy; loop thread
+    void connect(websocketpp::transport::connect_handler handler);
+    void read_some(char* buffer, std::size_t size, websocketpp::transport::read_handler handler);
+    void read_frames(const websocketpp::transport::read_handler& handler);
+    void write(const std::vector<websocketpp::transport::buffer>& buffers,
+               websocketpp::transport::write_handler handler);
+    void shut_down(websocketpp::transport::shutdown_handler handler);
+    std::shared_ptr<transport_timer> set_timer(long milliseconds,
+                                               websocketpp::transport::timer_handler handler);
+    error_code dispatch(websocketpp::transport::dispatch_handler handler);
+
+    // For the frame processor and websocketpp's specialised members; loop thread
+    [[nodiscard]] protocol::frame_reader& reader() { return reader_; }
+    /// The bytes that the latest call of the read handler is about; null: websocketpp's buffer.
+    [[nodiscard]] const char* incoming() const { return incoming_; }
+    void keep_rest(const char* bytes, std::size_t size);
+    std::string write_request();
+    error_code check_response(const handshake_response& response);
+    void record_received_close(std::string_view payload);
+    /// Returns the payload to send, and closes the outbox to messages.
+    std::string record_sent_close(std::uint16_t code, std::string_view reason);
+    void record_failure(const protocol::failure& failure);
+    [[nodiscard]] bool owns_loop() const { return loop_->owns(); }
+    [[nodiscard]] bool closed_by_peer() const { return received_close_.has_value(); }
+    [[nodiscard]] bool may_answer_ping() const;
+
+private:
+    using clock = std::chrono::steady_clock;
+
+    // protocol::message_sink
+    void on_message(std::string_view payload, bool is_text) override;
+    void on_message(std::string&& payload, bool is_text) override;
+
+    // Lifecycle
+    void connected(error_ptr error, asio::ip::tcp::socket socket);
+    void tls_step();
+    void connect_done();
+    void connect_failed(error_ptr error);
+    void on_open();
+    void on_fail();
+    void on_close();
+    void end(const error_c& error);  // gives up, in whichever state
+    void finish();
+    void announce_end();
+    void set_error(const error_c& error);
+    error_ptr not_open() const;
+    template <typename Call>
+    void guarded(Call&& call) noexcept;
+
+    // I/O
+    void wait_readable();
+    void readable();
+    void read_into_handshake();
+    void fail_reading(const error_c* error);
+    void request_flush();
+    void flush();
+    void flush_outbox();
+    void fail_writing();
+    void complete_writes();
+    error_ptr append_frame(protocol::opcode_e opcode, std::string_view payload);
+    void update_addresses();
+    void pause_if_needed();
+    void drain();
+
+    // Keepalive
+    void start_keepalive();
+    void arm_keepalive();
+    void keepalive_due();
+    void send_ping(std::string payload, on_pong_t on_pong);
+    bool on_ping();
+    void on_pong(std::string_view payload);
+    void answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took);
+    void drop_pings();
+
+    const std::shared_ptr<endpoint_core> core_;
+    const std::shared_ptr<runtime::loop> loop_;
+    const int id_;
+    const pid_t process_;
+    const protocol::uri_t uri_;
+    const std::string uri_text_;
+    const options_t options_;
+    const std::shared_ptr<const tls_context_c> tls_;
+    const std::string key_;
+    std::shared_ptr<listener_c> listener_;  // loop thread, and the delivering one
+
+    std::atomic<status_e> status_{status_e::CONNECTING};
+
+    websocketpp::connection_hdl handle_;  // set by start(), then constant
+
+    // Loop thread
+    connection_ptr connection_;
+    std::shared_ptr<transport::connector> connector_;
+    websocketpp::transport::connect_handler connect_handler_;
+    transport::stream stream_;
+    asio::steady_timer deadline_;  // of the opening, then of the end
+    protocol::frame_reader reader_;
+    websocketpp::transport::read_handler handshake_handler_;
+    char* handshake_buffer_ = nullptr;
+    std::size_t handshake_buffer_size_ = 0;
+    const websocketpp::transport::read_handler* frame_handler_ = nullptr;
+    const char* incoming_ = nullptr;
+    std::string rest_;  // of a frame that is not complete
+    std::int64_t received_ns_ = 0;
+    bool waiting_readable_ = false;
+    bool waiting_writable_ = false;
+    bool paused_ = false;
+    bool ending_ = false;    // finish() has run
+    bool lingering_ = false;  // reading only to see the end
+    bool skip_linger_ = false;
+    bool stream_ended_ = false;
+    websocketpp::transport::shutdown_handler shutdown_handler_;
+    struct pending_write {
+        std::uint64_t until = 0;  // of all bytes ever put into the outbox
+        websocketpp::transport::write_handler handler;
+    };
+    std::deque<pending_write> pending_writes_;
+    transport::byte_buffer writing_;  // taken from the outbox, not yet given to the stream
+
+    // Keepalive; loop thread
+    struct ping_t {
+        std::string payload;
+        std::int64_t sent = 0;
+        on_pong_t on_pong;
+    };
+    std::deque<ping_t> pings_;
+    asio::steady_timer keepalive_timer_;
+    std::int64_t last_received_ = 0;
+    std::int64_t next_ping_ = 0;
+    std::int64_t pong_deadline_ = 0;  // 0: none
+    std::int64_t pinged_at_ = 0;
+
+    // The outbox
+    mutable std::mutex out_mutex_;
+    std::condition_variable out_room_;
+    transport::byte_buffer outbox_;
+    std::uint64_t outbox_total_ = 0;
+    std::size_t buffered_ = 0;  // accepted, not yet given to the system
+    bool outbox_closed_ = true;
+    bool flush_requested_ = false;
+
+    // For questions from other threads
+    mutable std::mutex state_mutex_;
+    std::condition_variable ended_changed_;
+    std::shared_ptr<const error_c> error_;
+    std::optional<close_frame_t> received_close_;
+    std::optional<close_frame_t> sent_close_;
+    bool received_close_first_ = false;
+    request_t request_;
+    response_t response_;
+    std::string subprotocol_;
+    std::pair<std::string, std::uint16_t> local_address_;
+    std::pair<std::string, std::uint16_t> remote_address_;
+    bool ended_ = false;  // the last callback has returned
+
+    // Callbacks
+    std::atomic<bool> callbacks_disabled_{false};
+    std::atomic<bool> in_callback_{false};
+    std::atomic<bool> disable_waits_{false};
+
+    // Set aside for a stalled consumer
+    std::atomic<std::size_t> aside_messages_{0};
+    std::atomic<std::size_t> aside_bytes_{0};
+
+    std::atomic<std::int64_t> latency_ns_{0};
+    std::atomic<std::uint64_t> messages_received_{0};
+    std::atomic<std::uint64_t> bytes_received_{0};
+    std::atomic<std::uint64_t> messages_sent_{0};
+    std::atomic<std::uint64_t> bytes_sent_{0};
+    std::atomic<std::uint64_t> pauses_{0};
+    std::atomic<std::uint64_t> callback_errors_{0};
+};
+
+/// Calls user code and reports what it throws. No lock is held.
+template <typename Call>
+void session::guarded(Call&& call) noexcept {
+    in_callback_.store(true);
+    try {
+        call();
+    } catch (...) {
+        report(std::current_exception());
+    }
+    in_callback_.store(false);
+    if (disable_waits_.load()) {
+        const std::lock_guard lock(state_mutex_);
+        ended_changed_.notify_all();
+    }
+}
+
+}  // namespace wspool::detail

@@ -1,0 +1,231 @@
+/// The part of a connection that any thread may call.
+
+#include <unistd.h>
+
+#include "endpoint_core.hpp"
+#include "protocol/frame.hpp"
+#include "protocol/utf8.hpp"
+#include "session.hpp"
+#include "wspool/detail/random_source.hpp"
+
+namespace wspool::detail {
+
+using protocol::opcode_e;
+
+namespace {
+
+error_ptr make_error(error_e code, std::string message) {
+    return std::make_unique<error_c>(code, std::move(message));
+}
+
+error_ptr wrong_process() {
+    return make_error(error_e::WRONG_PROCESS,
+                      "this connection belongs to the process before fork()");
+}
+
+error_ptr check_control_payload(std::string_view payload) {
+    if (payload.size() <= protocol::max_control_payload) return nullptr;
+    return make_error(error_e::INVALID_ARGUMENT, "payload: a control frame holds at most 125 bytes");
+}
+
+}  // namespace
+
+std::shared_ptr<const error_c> session::Get_error() const {
+    const std::lock_guard lock(state_mutex_);
+    return error_;
+}
+
+error_ptr session::not_open() const {
+    if (process_ != getpid()) return wrong_process();
+    switch (status_.load()) {
+        case status_e::OPENED: return nullptr;
+        case status_e::CONNECTING:
+            return make_error(error_e::INVALID_STATE, "the connection is not open yet");
+        case status_e::CLOSING:
+            return make_error(error_e::INVALID_STATE, "the connection is closing");
+        case status_e::FAILED:
+            return make_error(error_e::CLOSED, "the connection could not be opened");
+        case status_e::CLOSED: break;
+    }
+    return make_error(error_e::CLOSED, "the connection is closed");
+}
+
+error_ptr session::Send(std::string_view message, bool is_text) {
+    if (auto error = not_open()) return error;
+    if (is_text && !protocol::is_utf8(message.data(), message.size())) {
+        return make_error(error_e::INVALID_ARGUMENT, "message: text must be valid UTF-8");
+    }
+    auto error = append_frame(is_text ? opcode_e::text : opcode_e::binary, message);
+    if (!error) messages_sent_.fetch_add(1, std::memory_order_relaxed);
+    return error;
+}
+
+/// Frames and masks into the outbox; asks for a flush if none is under way.
+error_ptr session::append_frame(opcode_e opcode, std::string_view payload) {
+    const std::uint32_t key = random_source::This_thread()();
+    const std::size_t size = protocol::client_frame_size(payload.size());
+    bool request = false;
+    {
+        std::unique_lock lock(out_mutex_);
+        const auto fits = [&] {
+            return outbox_closed_ || buffered_ == 0 || buffered_ + size <= options_.write_bound;
+        };
+        if (!fits()) {
+            if (loop_->on_own_thread()) {
+                return make_error(error_e::BUFFER_FULL, "the write buffer is full");
+            }
+            out_room_.wait(lock, fits);
+        }
+        if (outbox_closed_) {
+            lock.unlock();
+            auto error = not_open();
+            return error ? std::move(error)
+                         : make_error(error_e::INVALID_STATE, "the connection is closing");
+        }
+        protocol::write_client_frame(outbox_.extend(size), opcode, true, false, payload, key);
+        outbox_total_ += size;
+        buffered_ += size;
+        request = !flush_requested_;
+        flush_requested_ = true;
+    }
+    if (request) request_flush();
+    return nullptr;
+}
+
+void session::request_flush() {
+    // From a callback the first flush is made at once, for the shortest round trip; what else
+    // the same delivery sends is gathered into one.
+    if (loop_->enter_once()) {
+        flush();
+        loop_->leave();
+        return;
+    }
+    loop_->post([self = self()] { self->flush(); });
+}
+
+error_ptr session::Ping(std::string_view payload, on_pong_t on_pong) {
+    if (auto error = not_open()) return error;
+    if (auto error = check_control_payload(payload)) return error;
+    loop_->post([self = self(), text = std::string(payload), call = std::move(on_pong)]() mutable {
+        self->send_ping(std::move(text), std::move(call));
+    });
+    return nullptr;
+}
+
+error_ptr session::Pong(std::string_view payload) {
+    if (auto error = not_open()) return error;
+    if (auto error = check_control_payload(payload)) return error;
+    return append_frame(opcode_e::pong, payload);
+}
+
+error_ptr session::Close(std::uint16_t code, std::string_view reason) {
+    if (process_ != getpid()) return wrong_process();
+    if (!protocol::is_sendable_close_code(code)) {
+        return make_error(error_e::INVALID_ARGUMENT,
+                          "code: " + std::to_string(code) + " may not be sent in a close frame");
+    }
+    if (reason.size() > protocol::max_close_reason) {
+        return make_error(error_e::INVALID_ARGUMENT, "reason: at most 123 bytes of UTF-8");
+    }
+    if (!protocol::is_utf8(reason.data(), reason.size())) {
+        return make_error(error_e::INVALID_ARGUMENT, "reason: must be valid UTF-8");
+    }
+    status_e expected = status_e::OPENED;
+    status_.compare_exchange_strong(expected, status_e::CLOSING);
+    if (expected == status_e::CONNECTING) {
+        Abort();
+    } else if (expected == status_e::OPENED) {
+        loop_->post([self = self(), code, text = std::string(reason)] {
+            error_code failed;
+            if (self->connection_) self->connection_->close(code, text, failed);
+        });
+    }
+    return nullptr;
+}
+
+void session::Abort() {
+    if (process_ != getpid()) return;
+    loop_->post([self = self()] {
+        self->skip_linger_ = true;
+        self->end(error_c(error_e::ABORTED, "the connection was aborted"));
+    });
+}
+
+bool session::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
+    std::unique_lock lock(state_mutex_);
+    const auto ended = [this] { return ended_; };
+    if (process_ != getpid() || loop_->on_own_thread()) return ended_;
+    if (timeout) return ended_changed_.wait_for(lock, *timeout, ended);
+    ended_changed_.wait(lock, ended);
+    return true;
+}
+
+void session::Disable_callbacks() {
+    callbacks_disabled_.store(true);
+    if (process_ != getpid() || loop_->delivering()) return;
+    disable_waits_.store(true);
+    std::unique_lock lock(state_mutex_);
+    ended_changed_.wait(lock, [this] { return !in_callback_.load(); });
+}
+
+std::optional<close_frame_t> session::Received_close() const {
+    const std::lock_guard lock(state_mutex_);
+    return received_close_;
+}
+
+std::optional<close_frame_t> session::Sent_close() const {
+    const std::lock_guard lock(state_mutex_);
+    return sent_close_;
+}
+
+bool session::Received_close_first() const {
+    const std::lock_guard lock(state_mutex_);
+    return received_close_first_;
+}
+
+request_t session::Get_request() const {
+    const std::lock_guard lock(state_mutex_);
+    return request_;
+}
+
+response_t session::Get_response() const {
+    const std::lock_guard lock(state_mutex_);
+    return response_;
+}
+
+std::string session::Get_subprotocol() const {
+    const std::lock_guard lock(state_mutex_);
+    return subprotocol_;
+}
+
+std::pair<std::string, std::uint16_t> session::Get_local_address() const {
+    const std::lock_guard lock(state_mutex_);
+    return local_address_;
+}
+
+std::pair<std::string, std::uint16_t> session::Get_remote_address() const {
+    const std::lock_guard lock(state_mutex_);
+    return remote_address_;
+}
+
+std::chrono::nanoseconds session::Get_latency() const {
+    return std::chrono::nanoseconds(latency_ns_.load());
+}
+
+statistics_t session::Get_statistics() const {
+    statistics_t s;
+    s.messages_received = messages_received_.load(std::memory_order_relaxed);
+    s.bytes_received = bytes_received_.load(std::memory_order_relaxed);
+    s.messages_sent = messages_sent_.load(std::memory_order_relaxed);
+    s.bytes_sent = bytes_sent_.load(std::memory_order_relaxed);
+    s.pauses = pauses_.load(std::memory_order_relaxed);
+    s.callback_errors = callback_errors_.load(std::memory_order_relaxed);
+    return s;
+}
+
+std::size_t session::Get_buffered_amount() const {
+    const std::lock_guard lock(out_mutex_);
+    return buffered_;
+}
+
+}  // namespace wspool::detail

@@ -1,0 +1,292 @@
+/// Reading and writing of a connection; loop thread.
+
+#include "endpoint_core.hpp"
+#include "session.hpp"
+
+namespace wspool::detail {
+
+using result_e = transport::stream::result_e;
+
+namespace {
+
+websocketpp::lib::error_code end_of_stream() {
+    return websocketpp::transport::error::make_error_code(websocketpp::transport::error::eof);
+}
+
+websocketpp::lib::error_code stream_failed() {
+    return websocketpp::transport::error::make_error_code(
+        websocketpp::transport::error::pass_through);
+}
+
+// Answers to pings stop being made while this much waits to be written: a peer that pings and
+// does not read gets no memory for it (RFC 6455 section 5.5.3 lets the latest answer stand
+// for all).
+constexpr std::size_t pongs_wait_above = 256 * 1024;
+// Of what senders put into the outbox, this much goes through TLS at a time.
+constexpr std::size_t write_piece = 256 * 1024;
+
+}  // namespace
+
+// --- reading
+
+void session::read_some(char* buffer, std::size_t size,
+                        websocketpp::transport::read_handler handler) {
+    handshake_buffer_ = buffer;
+    handshake_buffer_size_ = size;
+    handshake_handler_ = std::move(handler);
+    wait_readable();
+}
+
+void session::read_frames(const websocketpp::transport::read_handler& handler) {
+    frame_handler_ = &handler;
+    wait_readable();
+}
+
+void session::wait_readable() {
+    if (waiting_readable_ || paused_ || ending_ || stream_ended_) return;
+    waiting_readable_ = true;
+    auto turn = [self = self()](std::error_code cancelled = {}) {
+        self->waiting_readable_ = false;
+        if (!cancelled) self->readable();
+    };
+    if (stream_.has_input()) {
+        loop_->post(std::move(turn));
+    } else {
+        stream_.wait_readable(std::move(turn));
+    }
+}
+
+void session::readable() {
+    if (ending_ || paused_) return;
+    if (lingering_) return drain();
+    if (handshake_handler_) return read_into_handshake();
+    if (frame_handler_ == nullptr) return;
+
+    char* const buffer = loop_->plain_buffer();
+    const std::size_t held = rest_.size();
+    if (held != 0) rest_.copy(buffer, held);
+    std::size_t count = 0;
+    const auto result = stream_.read(
+        buffer + held, runtime::loop::read_buffer_size - held,
+        stream_.is_tls() ? loop_->cipher_buffer() : nullptr, runtime::loop::read_buffer_size, count);
+    bytes_received_.store(stream_.bytes_in(), std::memory_order_relaxed);
+    if (result == result_e::done) {
+        last_received_ = runtime::steady_now();
+        received_ns_ = runtime::unix_now();
+        incoming_ = buffer;
+        const auto keep = self();  // the handler may end the connection
+        (*frame_handler_)(error_code(), held + count);
+        incoming_ = nullptr;
+        return;
+    }
+    if (result == result_e::would_block) return wait_readable();
+    const auto failure = stream_.take_error();
+    fail_reading(result == result_e::failed ? failure.get() : nullptr);
+}
+
+/// Tells websocketpp that reading has ended; null: by the peer's FIN.
+void session::fail_reading(const error_c* error) {
+    stream_ended_ = true;
+    const auto keep = self();
+    if (error != nullptr) {
+        set_error(*error);
+    } else if (status_.load() == status_e::CONNECTING) {
+        set_error(error_c(error_e::HANDSHAKE, "the server closed the connection during the handshake"));
+    } else if (!received_close_) {
+        set_error(error_c(error_e::CLOSED, "the connection was lost without a close frame"));
+    }
+    const auto code = error != nullptr ? stream_failed() : end_of_stream();
+    if (handshake_handler_) {
+        const auto handler = std::exchange(handshake_handler_, nullptr);
+        handler(code, 0);
+    } else if (frame_handler_ != nullptr) {
+        (*frame_handler_)(code, 0);
+    }
+}
+
+void session::read_into_handshake() {
+    std::size_t count = 0;
+    const auto result =
+        stream_.read(handshake_buffer_, handshake_buffer_size_,
+                     stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
+                     runtime::loop::read_buffer_size, count);
+    if (result == result_e::would_block) return wait_readable();
+    if (result != result_e::done) {
+        // A refusal's body may end with the stream.
+        const auto failure = stream_.take_error();
+        auto& response = const_cast<handshake_response&>(connection_->get_response());
+        if (result == result_e::end && response.have_head()) {
+            response.end_of_stream();
+            check_response(response);
+        }
+        return fail_reading(failure.get());
+    }
+    last_received_ = runtime::steady_now();
+    received_ns_ = runtime::unix_now();
+    const auto keep = self();
+    const auto handler = std::exchange(handshake_handler_, nullptr);
+    handler(error_code(), count);
+}
+
+/// Reads to nowhere until the peer ends too.
+void session::drain() {
+    std::size_t count = 0;
+    const auto result = stream_.read(loop_->plain_buffer(), runtime::loop::read_buffer_size,
+                                     stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
+                                     runtime::loop::read_buffer_size, count);
+    if (result == result_e::done || result == result_e::would_block) return wait_readable();
+    finish();
+}
+
+void session::keep_rest(const char* bytes, std::size_t size) {
+    if (size != 0) {
+        rest_.assign(bytes, size);
+    } else if (!rest_.empty()) {
+        rest_.clear();
+        if (rest_.capacity() > 256) rest_.shrink_to_fit();
+    }
+}
+
+void session::on_message(std::string_view payload, bool is_text) {
+    messages_received_.fetch_add(1, std::memory_order_relaxed);
+    loop_->turn().add(self(), message_view_t{payload, received_ns_, is_text});
+}
+
+void session::on_message(std::string&& payload, bool is_text) {
+    messages_received_.fetch_add(1, std::memory_order_relaxed);
+    loop_->turn().add(self(), std::move(payload), is_text, received_ns_);
+}
+
+// --- delivering
+
+void session::deliver(const message_view_t* messages, std::size_t count) noexcept {
+    guarded([&] {
+        if (!callbacks_disabled_.load()) listener_->On_messages(*this, messages, count);
+    });
+}
+
+void session::set_aside(std::size_t messages, std::size_t bytes) {
+    aside_messages_.fetch_add(messages);
+    aside_bytes_.fetch_add(bytes);
+    pause_if_needed();
+}
+
+void session::pause_if_needed() {
+    if (paused_ || (aside_messages_.load() < options_.queue.messages &&
+                    aside_bytes_.load() < options_.queue.bytes)) {
+        return;
+    }
+    paused_ = true;
+    pauses_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void session::caught_up(std::size_t messages, std::size_t bytes) {
+    const std::size_t left_messages = aside_messages_.fetch_sub(messages) - messages;
+    const std::size_t left_bytes = aside_bytes_.fetch_sub(bytes) - bytes;
+    if (left_messages > options_.queue.messages / 4 || left_bytes > options_.queue.bytes / 4) return;
+    loop_->post([self = self()] {
+        if (!self->paused_) return;
+        self->paused_ = false;
+        self->wait_readable();
+    });
+}
+
+// --- writing
+
+void session::write(const std::vector<websocketpp::transport::buffer>& buffers,
+                    websocketpp::transport::write_handler handler) {
+    {
+        const std::lock_guard lock(out_mutex_);
+        for (const auto& buffer : buffers) {
+            outbox_.append(buffer.buf, buffer.len);
+            outbox_total_ += buffer.len;
+            buffered_ += buffer.len;
+        }
+        pending_writes_.push_back({outbox_total_, std::move(handler)});
+        if (flush_requested_) return;
+        flush_requested_ = true;
+    }
+    // Later in this turn's order, so that websocketpp may go on with its state first.
+    loop_->post([self = self()] { self->flush(); });
+}
+
+bool session::may_answer_ping() const { return Get_buffered_amount() < pongs_wait_above; }
+
+void session::flush() {
+    {
+        const std::lock_guard lock(out_mutex_);
+        flush_requested_ = false;
+    }
+    if (ending_ || waiting_writable_) return;
+    while (true) {
+        flush_outbox();
+        const auto result = stream_.flush();
+        bytes_sent_.store(stream_.bytes_out(), std::memory_order_relaxed);
+        if (result == result_e::failed) return fail_writing();
+        if (result == result_e::would_block) {
+            waiting_writable_ = true;
+            stream_.wait_writable([self = self()](std::error_code cancelled) {
+                self->waiting_writable_ = false;
+                if (!cancelled) self->flush();
+            });
+            break;
+        }
+        const std::lock_guard lock(out_mutex_);
+        if (outbox_.empty() && writing_.empty()) break;
+    }
+    complete_writes();
+}
+
+void session::fail_writing() {
+    const auto failure = stream_.take_error();
+    {
+        const std::lock_guard lock(out_mutex_);
+        outbox_.clear();
+        writing_.clear();
+        buffered_ = 0;
+        outbox_closed_ = true;
+        out_room_.notify_all();
+    }
+    // While frames are read, the reading side says how the connection ended: the peer may have
+    // sent a close frame before it went.
+    if (waiting_readable_ && frame_handler_ != nullptr) return;
+    set_error(*failure);
+    const auto keep = self();
+    auto writes = std::move(pending_writes_);
+    pending_writes_.clear();
+    for (const pending_write& write : writes) write.handler(stream_failed());
+}
+
+/// Moves what senders appended into the stream, as far as it takes it.
+void session::flush_outbox() {
+    if (writing_.empty()) {
+        const std::lock_guard lock(out_mutex_);
+        writing_.swap(outbox_);
+    }
+    while (!writing_.empty()) {
+        const std::size_t taken =
+            stream_.write(writing_.data(), std::min(writing_.size(), write_piece));
+        if (taken == 0) return;
+        writing_.consume(taken);
+    }
+}
+
+void session::complete_writes() {
+    std::uint64_t written = 0;
+    {
+        const std::lock_guard lock(out_mutex_);
+        buffered_ = outbox_.size() + writing_.size() + stream_.unsent();
+        written = outbox_total_ - std::min<std::uint64_t>(outbox_total_, buffered_);
+        out_room_.notify_all();
+    }
+    // Under TLS what is unsent is counted as ciphertext, so a write may be reported late, but
+    // never early.
+    const auto keep = self();
+    while (!pending_writes_.empty() && pending_writes_.front().until <= written) {
+        const auto handler = std::move(pending_writes_.front().handler);
+        pending_writes_.pop_front();
+        handler(error_code());
+    }
+}
+
+}  // namespace wspool::detail

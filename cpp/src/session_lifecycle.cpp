@@ -1,0 +1,351 @@
+/// From connecting to the last callback; loop thread.
+
+#include <unistd.h>
+
+#include "endpoint_core.hpp"
+#include "protocol/handshake.hpp"
+#include "session.hpp"
+
+namespace wspool::detail {
+
+using result_e = transport::stream::result_e;
+
+namespace {
+
+websocketpp::lib::error_code transport_error() {
+    return websocketpp::transport::error::make_error_code(
+        websocketpp::transport::error::pass_through);
+}
+
+std::string seconds(std::chrono::milliseconds duration) {
+    std::string text = std::to_string(static_cast<double>(duration.count()) / 1000.0);
+    text.erase(text.find_last_not_of('0') + 1);
+    if (!text.empty() && text.back() == '.') text.pop_back();
+    return text + " s";
+}
+
+}  // namespace
+
+session::session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t uri,
+                 options_t options, std::shared_ptr<const tls_context_c> tls,
+                 std::shared_ptr<listener_c> listener)
+    : core_(std::move(core)),
+      loop_(core_->loop),
+      id_(id),
+      process_(getpid()),
+      uri_(std::move(uri)),
+      uri_text_(uri_.without_credentials()),
+      options_(std::move(options)),
+      tls_(std::move(tls)),
+      key_(protocol::make_key()),
+      listener_(std::move(listener)),
+      stream_(loop_->io()),
+      deadline_(loop_->io()),
+      reader_(*this),
+      keepalive_timer_(loop_->io()) {
+    reader_.set_max_size(options_.max_size);
+}
+
+session::~session() = default;
+
+void session::set_error(const error_c& error) {
+    const std::lock_guard lock(state_mutex_);
+    if (!error_) error_ = std::make_shared<const error_c>(error);
+}
+
+// --- opening
+
+void session::start() {
+    if (ending_) return;
+    if (options_.open_timeout.count() > 0) {
+        deadline_.expires_after(options_.open_timeout);
+        deadline_.async_wait([self = self()](std::error_code cancelled) {
+            if (cancelled || self->status_.load() != status_e::CONNECTING) return;
+            self->skip_linger_ = true;
+            self->end(error_c(error_e::TIMEOUT, "the connection to " + self->uri_text_ +
+                                                    " did not open within " +
+                                                    seconds(self->options_.open_timeout)));
+        });
+    }
+    error_code failed;
+    const auto location = std::make_shared<websocketpp::uri>(
+        uri_.secure, uri_.host, uri_.port, uri_.resource);
+    connection_ = core_->client.get_connection(location, failed);
+    handle_ = connection_->get_handle();
+    connection_->attach(self());
+    connection_->set_open_handler([this](websocketpp::connection_hdl) { on_open(); });
+    connection_->set_fail_handler([this](websocketpp::connection_hdl) { on_fail(); });
+    connection_->set_close_handler([this](websocketpp::connection_hdl) { on_close(); });
+    connection_->set_ping_handler(
+        [this](websocketpp::connection_hdl, const std::string&) { return on_ping(); });
+    connection_->set_pong_handler(
+        [this](websocketpp::connection_hdl, const std::string& payload) { on_pong(payload); });
+    connection_->set_close_handshake_timeout(static_cast<long>(options_.close_timeout.count()));
+    core_->client.connect(connection_);
+}
+
+void session::connect(websocketpp::transport::connect_handler handler) {
+    connect_handler_ = std::move(handler);
+    connector_ = std::make_shared<transport::connector>(
+        loop_->io(), uri_.host, uri_.port, options_.local_address, options_.local_port);
+    connector_->start([self = self()](error_ptr error, asio::ip::tcp::socket socket) {
+        self->connected(std::move(error), std::move(socket));
+    });
+}
+
+void session::connected(error_ptr error, asio::ip::tcp::socket socket) {
+    connector_.reset();
+    if (error) return connect_failed(std::move(error));
+    stream_.socket() = std::move(socket);
+    stream_.prepare();
+    update_addresses();
+    if (!uri_.secure) return connect_done();
+    stream_.start_tls(tls_,
+                      options_.server_hostname.empty() ? uri_.host : options_.server_hostname);
+    tls_step();
+}
+
+void session::tls_step() {
+    if (!connect_handler_) return;  // given up meanwhile
+    const auto result =
+        stream_.tls_handshake(loop_->cipher_buffer(), runtime::loop::read_buffer_size);
+    if (result == result_e::failed) {
+        auto error = stream_.take_error();
+        stream_.flush();  // the alert
+        return connect_failed(std::move(error));
+    }
+    if (result == result_e::end) {
+        return connect_failed(std::make_unique<error_c>(
+            error_e::TLS, "the server closed the connection during the TLS handshake"));
+    }
+    const auto flushed = stream_.flush();
+    if (flushed == result_e::failed) return connect_failed(stream_.take_error());
+    const auto again = [self = self()](std::error_code cancelled) {
+        if (!cancelled) self->tls_step();
+    };
+    if (flushed == result_e::would_block) return stream_.wait_writable(again);
+    if (result == result_e::would_block) return stream_.wait_readable(again);
+    connect_done();
+}
+
+void session::connect_done() {
+    {
+        const std::lock_guard lock(out_mutex_);
+        outbox_closed_ = true;  // to messages, until the handshake is complete
+    }
+    const auto handler = std::exchange(connect_handler_, nullptr);
+    handler(error_code());
+}
+
+void session::connect_failed(error_ptr error) {
+    set_error(*error);
+    const auto handler = std::exchange(connect_handler_, nullptr);
+    handler(transport_error());
+}
+
+void session::update_addresses() {
+    const auto text = [](const asio::ip::tcp::endpoint& address) {
+        return std::make_pair(address.address().to_string(), address.port());
+    };
+    std::error_code local_failed;
+    std::error_code remote_failed;
+    const auto local = stream_.socket().local_endpoint(local_failed);
+    const auto remote = stream_.socket().remote_endpoint(remote_failed);
+    const std::lock_guard lock(state_mutex_);
+    if (!local_failed) local_address_ = text(local);
+    if (!remote_failed) remote_address_ = text(remote);
+}
+
+std::string session::write_request() {
+    auto fields = protocol::request_fields(uri_, options_, key_);
+    std::string text = protocol::request_text(uri_, fields);
+    const std::lock_guard lock(state_mutex_);
+    request_ = {uri_.resource, std::move(fields)};
+    return text;
+}
+
+session::error_code session::check_response(const handshake_response& response) {
+    std::string subprotocol;
+    const auto refused = protocol::check_response(response, options_, key_, subprotocol);
+    {
+        const std::lock_guard lock(state_mutex_);
+        response_ = {response.status(), response.reason_phrase(), response.fields(),
+                     response.body()};
+        subprotocol_ = subprotocol;
+    }
+    if (!refused) return {};
+    set_error(*refused);
+    return websocketpp::processor::error::make_error_code(
+        websocketpp::processor::error::invalid_http_status);
+}
+
+void session::on_open() {
+    deadline_.cancel();
+    {
+        const std::lock_guard lock(out_mutex_);
+        outbox_closed_ = false;
+    }
+    status_.store(status_e::OPENED);
+    start_keepalive();
+    loop_->turn().add([self = self()] {
+        self->guarded([&] { self->listener_->On_open(*self); });
+    });
+}
+
+// --- closing
+
+void session::record_received_close(std::string_view payload) {
+    status_e expected = status_e::OPENED;
+    status_.compare_exchange_strong(expected, status_e::CLOSING);
+    const std::lock_guard lock(state_mutex_);
+    received_close_.emplace();
+    received_close_first_ = !sent_close_;
+    if (payload.size() < 2) return;
+    received_close_->code = static_cast<std::uint16_t>(
+        static_cast<unsigned char>(payload[0]) * 256U + static_cast<unsigned char>(payload[1]));
+    received_close_->reason = payload.substr(2);
+}
+
+std::string session::record_sent_close(std::uint16_t code, std::string_view reason) {
+    {
+        const std::lock_guard lock(out_mutex_);
+        outbox_closed_ = true;
+        out_room_.notify_all();
+    }
+    status_e expected = status_e::OPENED;
+    status_.compare_exchange_strong(expected, status_e::CLOSING);
+    keepalive_timer_.cancel();
+    const std::lock_guard lock(state_mutex_);
+    // A close frame without a code is answered by one without (RFC 6455 section 5.5.1).
+    if (received_close_ && received_close_->code == 1005) {
+        sent_close_.emplace();
+        return {};
+    }
+    sent_close_ = close_frame_t{code, std::string(reason)};
+    std::string payload;
+    payload.push_back(static_cast<char>(code >> 8));
+    payload.push_back(static_cast<char>(code & 0xFF));
+    payload.append(reason);
+    return payload;
+}
+
+void session::record_failure(const protocol::failure& failure) {
+    set_error(error_c(failure.close_code == 1009 ? error_e::PAYLOAD_TOO_BIG : error_e::PROTOCOL,
+                      failure.reason));
+}
+
+/// websocketpp is done with the connection: end the stream, politely where there is a reason to.
+void session::shut_down(websocketpp::transport::shutdown_handler handler) {
+    shutdown_handler_ = std::move(handler);
+    if (connector_) connector_->cancel();
+    const bool was_open = status_.load() != status_e::CONNECTING;
+    if (!stream_.socket().is_open()) return finish();
+    if (was_open) stream_.finish();
+    if (!was_open || skip_linger_ || stream_ended_ || received_close_) return finish();
+    // Closing a socket with unread data resets the connection, and the reset may overtake the
+    // close frame. So read to the end, for as long as a close handshake may take.
+    lingering_ = true;
+    paused_ = false;
+    if (options_.close_timeout.count() > 0) {
+        deadline_.expires_after(options_.close_timeout);
+        deadline_.async_wait([self = self()](std::error_code cancelled) {
+            if (!cancelled) self->finish();
+        });
+    }
+    wait_readable();
+}
+
+void session::finish() {
+    if (ending_) return;
+    ending_ = true;
+    lingering_ = false;
+    deadline_.cancel();
+    keepalive_timer_.cancel();
+    stream_.close();
+    {
+        const std::lock_guard lock(out_mutex_);
+        outbox_closed_ = true;
+        buffered_ = 0;
+        outbox_.clear();
+        outbox_.shrink();
+        out_room_.notify_all();
+    }
+    pending_writes_.clear();
+    if (shutdown_handler_) {
+        const auto handler = std::exchange(shutdown_handler_, nullptr);
+        handler(error_code());
+    }
+    // websocketpp may still be on the stack.
+    loop_->post([self = self()] {
+        self->frame_handler_ = nullptr;
+        self->handshake_handler_ = nullptr;
+        if (!self->connection_) return;
+        self->connection_->detach();
+        self->connection_.reset();
+    });
+}
+
+/// Gives the connection up, in whichever state it is.
+void session::end(const error_c& error) {
+    if (ending_) return;
+    set_error(error);
+    if (!connection_) {  // not started
+        ending_ = true;
+        return on_fail();
+    }
+    const auto keep = self();
+    if (connect_handler_) {
+        if (connector_) connector_->cancel();
+        const auto handler = std::exchange(connect_handler_, nullptr);
+        handler(transport_error());
+    } else if (lingering_) {
+        finish();
+    } else {
+        connection_->terminate(transport_error());
+    }
+}
+
+void session::on_fail() {
+    if (connection_) {
+        const auto& response = connection_->get_response();
+        if (!response.error().empty()) {
+            set_error(error_c(
+                response.failed_bound() ? error_e::SECURITY : error_e::HANDSHAKE, response.error()));
+        }
+    }
+    set_error(error_c(error_e::HANDSHAKE, "the opening handshake failed"));
+    status_.store(status_e::FAILED);
+    loop_->turn().add([self = self()] {
+        const auto error = self->Get_error();
+        self->guarded([&] { self->listener_->On_fail(*self, *error); });
+        self->announce_end();
+    });
+}
+
+void session::on_close() {
+    status_.store(status_e::CLOSED);
+    drop_pings();
+    loop_->turn().add([self = self()] {
+        const auto received = self->Received_close();
+        const std::uint16_t code = received ? received->code : std::uint16_t{1006};
+        const std::string reason = received ? received->reason : std::string();
+        self->guarded([&] { self->listener_->On_close(*self, code, reason); });
+        self->announce_end();
+    });
+}
+
+void session::report(std::exception_ptr exception) noexcept {
+    callback_errors_.fetch_add(1, std::memory_order_relaxed);
+    if (listener_) listener_->On_error(*this, std::move(exception));
+}
+
+/// After the last callback; on the delivering thread.
+void session::announce_end() {
+    listener_.reset();
+    core_->remove(id_);
+    const std::lock_guard lock(state_mutex_);
+    ended_ = true;
+    ended_changed_.notify_all();
+}
+
+}  // namespace wspool::detail

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <asio.hpp>
+
+#include "transport/byte_buffer.hpp"
+#include "transport/tls_session.hpp"
+
+namespace wspool::transport {
+
+/// A connected TCP socket, plain or under TLS, without blocking. Waiting is the caller's, by
+/// `wait`; everything else returns at once.
+///
+/// Thread safety: distinct objects: safe. Shared objects: unsafe (loop thread only).
+class stream {
+public:
+    enum class result_e { done, would_block, end, failed };
+
+    explicit stream(asio::io_context& io) : socket_(io) {}
+
+    [[nodiscard]] asio::ip::tcp::socket& socket() { return socket_; }
+    /// Sets what every connection wants: no Nagle, no blocking, no SIGPIPE.
+    void prepare();
+
+    void start_tls(std::shared_ptr<const tls_context_c> context, const std::string& server_name);
+    [[nodiscard]] bool is_tls() const { return tls_ != nullptr; }
+    /// One step of the TLS handshake: `would_block` means wait for readability, after `flush`.
+    result_e tls_handshake(char* scratch, std::size_t scratch_size);
+
+    /// Reads what one call of the system brings. `scratch` takes ciphertext and may be null for a
+    /// plain stream.
+    result_e read(char* out, std::size_t size, char* scratch, std::size_t scratch_size,
+                  std::size_t& count);
+    /// True if there is input that the system will not announce.
+    [[nodiscard]] bool has_input() const { return more_; }
+
+    /// Takes bytes to write: all of them, unless much is waiting already (then 0).
+    std::size_t write(const char* bytes, std::size_t size);
+    /// Gives to the system what it takes. `done`: nothing is left.
+    result_e flush();
+    [[nodiscard]] std::size_t unsent() const { return out_.size() + tls_unsent(); }
+
+    template <typename Handler>
+    void wait_readable(Handler&& handler) {
+        socket_.async_wait(asio::ip::tcp::socket::wait_read, std::forward<Handler>(handler));
+    }
+    template <typename Handler>
+    void wait_writable(Handler&& handler) {
+        socket_.async_wait(asio::ip::tcp::socket::wait_write, std::forward<Handler>(handler));
+    }
+
+    /// No more writing: close_notify and FIN.
+    void finish();
+    void close();
+
+    [[nodiscard]] std::uint64_t bytes_in() const { return bytes_in_; }
+    [[nodiscard]] std::uint64_t bytes_out() const { return bytes_out_; }
+    /// What failed, after `failed`.
+    [[nodiscard]] error_ptr take_error() { return std::move(error_); }
+
+private:
+    [[nodiscard]] std::size_t tls_unsent() const { return tls_ ? tls_->output().size() : 0; }
+    result_e receive(char* out, std::size_t size, std::size_t& count);
+    result_e failed_by_system(const char* what, int code);
+    result_e failed_by_tls();
+
+    asio::ip::tcp::socket socket_;
+    std::unique_ptr<tls_session> tls_;
+    byte_buffer out_;  // of a plain stream
+    bool more_ = false;
+    std::uint64_t bytes_in_ = 0;
+    std::uint64_t bytes_out_ = 0;
+    error_ptr error_;
+};
+
+}  // namespace wspool::transport

@@ -1,0 +1,264 @@
+/// websocketpp's connection for wspool's config: the frame processor, and the specialised
+/// members that wspool/detail/connection.hpp declares.
+
+#include <string>
+#include <utility>
+
+#include "protocol/frame.hpp"
+#include "session.hpp"
+#include "wspool/client.hpp"
+
+namespace wspool::detail {
+
+namespace {
+
+using websocketpp::lib::error_code;
+namespace ws_error = websocketpp::processor::error;
+
+/// What websocketpp calls a processor: the protocol between its state machine and the wire.
+/// Messages bypass it, from the frame reader into the session; control frames go through it.
+class frame_processor final : public websocketpp::processor::processor<client_config> {
+public:
+    using base = websocketpp::processor::processor<client_config>;
+    using manager_ptr = client_config::con_msg_manager_type::ptr;
+    using ws_opcode = websocketpp::frame::opcode::value;
+
+    frame_processor(session& owner, manager_ptr manager, random_source& random)
+        : base(false, false), owner_(owner), manager_(std::move(manager)), random_(random) {}
+
+    int get_version() const override { return 13; }
+
+    // --- handshake, client side
+    error_code client_handshake_request(request_type& request, websocketpp::uri_ptr,
+                                        const std::vector<std::string>&) const override {
+        request.set_raw(owner_.write_request());
+        return {};
+    }
+    error_code validate_server_handshake_response(const request_type&,
+                                                  response_type& response) const override {
+        return owner_.check_response(response);
+    }
+
+    // --- frames in
+    std::size_t consume(std::uint8_t* bytes, std::size_t size, error_code& error) override {
+        if (owner_.closed_by_peer()) return size;  // nothing counts behind a close frame
+        auto& reader = owner_.reader();
+        const std::size_t used = reader.consume(reinterpret_cast<const char*>(bytes), size);
+        if (const auto failed = reader.failed()) {
+            owner_.record_failure(failed);
+            error = code_of(failed.close_code);
+        } else if (reader.has_control() &&
+                   reader.control_opcode() == protocol::opcode_e::close) {
+            owner_.record_received_close(reader.control_payload());
+        }
+        return used;
+    }
+    bool ready() const override { return owner_.reader().has_control(); }
+    bool get_error() const override { return static_cast<bool>(owner_.reader().failed()); }
+    message_ptr get_message() override {
+        const auto& reader = owner_.reader();
+        const auto payload = reader.control_payload();
+        auto message =
+            manager_->get_message(static_cast<ws_opcode>(reader.control_opcode()), payload.size());
+        message->set_payload(payload.data(), payload.size());
+        return message;
+    }
+
+    // --- control frames out
+    error_code prepare_ping(const std::string& payload, message_ptr out) const override {
+        return prepare(protocol::opcode_e::ping, payload, *out);
+    }
+    error_code prepare_pong(const std::string& payload, message_ptr out) const override {
+        return prepare(protocol::opcode_e::pong, payload, *out);
+    }
+    error_code prepare_close(websocketpp::close::status::value code, const std::string& reason,
+                             message_ptr out) const override {
+        return prepare(protocol::opcode_e::close, owner_.record_sent_close(code, reason), *out);
+    }
+
+    // --- not for a client, or done by the session
+    error_code prepare_data_frame(message_ptr, message_ptr) override {
+        return ws_error::make_error_code(ws_error::general);
+    }
+    error_code validate_handshake(const request_type&) const override { return server_only(); }
+    error_code process_handshake(const request_type&, const std::string&,
+                                 response_type&) const override {
+        return server_only();
+    }
+    std::string get_raw(const response_type&) const override { return {}; }
+    const std::string& get_origin(const request_type&) const override { return empty_; }
+    error_code extract_subprotocols(const request_type&, std::vector<std::string>&) override {
+        return server_only();
+    }
+    websocketpp::uri_ptr get_uri(const request_type&) const override { return {}; }
+
+private:
+    static error_code server_only() { return ws_error::make_error_code(ws_error::general); }
+
+    /// websocketpp turns the code back with `to_ws`.
+    static error_code code_of(unsigned close_code) {
+        switch (close_code) {
+            case 1007: return ws_error::make_error_code(ws_error::invalid_payload);
+            case 1009: return ws_error::make_error_code(ws_error::message_too_big);
+            default: return ws_error::make_error_code(ws_error::protocol_violation);
+        }
+    }
+
+    template <typename Message>
+    error_code prepare(protocol::opcode_e opcode, std::string_view payload, Message& out) const {
+        std::string frame(protocol::client_frame_size(payload.size()), '\0');
+        protocol::write_client_frame(frame.data(), opcode, true, false, payload, random_());
+        out.set_opcode(static_cast<websocketpp::frame::opcode::value>(opcode));
+        out.set_header(std::move(frame));
+        out.set_payload(std::string());
+        out.set_prepared(true);
+        return {};
+    }
+
+    session& owner_;
+    manager_ptr manager_;
+    random_source& random_;
+    std::string empty_;
+};
+
+}  // namespace
+
+}  // namespace wspool::detail
+
+namespace websocketpp {
+
+using wspool_config = wspool::detail::client_config;
+using wspool_connection = connection<wspool_config>;
+
+template <>
+wspool_connection::processor_ptr wspool_connection::get_processor(int /*version*/) const {
+    return lib::make_shared<wspool::detail::frame_processor>(*owner(), m_msg_manager, m_rng);
+}
+
+template <>
+void wspool_connection::read_frame() {
+    if (m_read_flag && owner()) owner()->read_frames(m_handle_read_frame);
+}
+
+template <>
+void wspool_connection::handle_read_frame(lib::error_code const& error, size_t count) {
+    if (m_internal_state != istate::PROCESS_CONNECTION || m_state == session::state::closed) return;
+    if (error) {
+        const bool expected =
+            error == transport::error::eof && m_state == session::state::closing;
+        terminate(expected ? lib::error_code() : error);
+        return;
+    }
+    auto& session = *owner();
+    // The first bytes may have come with the handshake, in websocketpp's own buffer.
+    const char* const bytes = session.incoming() != nullptr ? session.incoming() : m_buf;
+    size_t used = 0;
+    while (used < count) {
+        lib::error_code problem;
+        used += m_processor->consume(
+            reinterpret_cast<uint8_t*>(const_cast<char*>(bytes)) + used, count - used, problem);
+        if (problem) {
+            if (m_state == session::state::open) {
+                // RFC 6455 section 7.1.7: say why, and end.
+                const auto reason = session.Get_error();
+                send_close_frame(processor::error::to_ws(problem),
+                                 reason ? reason->Error_msg() : std::string(), false, true);
+            } else {
+                terminate(problem);
+            }
+            return;
+        }
+        if (!m_processor->ready()) break;
+        process_control_frame(m_processor->get_message());
+        if (m_state == session::state::closed) return;
+    }
+    session.keep_rest(bytes + used, count - used);
+    read_frame();
+}
+
+template <>
+lib::error_code wspool_connection::send(void const* payload, size_t size,
+                                        frame::opcode::value opcode) {
+    const auto session = owner();
+    if (!session) return error::make_error_code(error::invalid_state);
+    const std::string_view text(static_cast<const char*>(payload), size);
+    const auto problem = session->Send(text, opcode == frame::opcode::text);
+    if (!problem) return {};
+    switch (problem->Code()) {
+        case wspool::error_e::BUFFER_FULL:
+            return error::make_error_code(error::send_queue_full);
+        case wspool::error_e::INVALID_ARGUMENT:
+            return error::make_error_code(error::invalid_utf8);
+        default: return error::make_error_code(error::invalid_state);
+    }
+}
+
+template <>
+lib::error_code wspool_connection::send(std::string const& payload, frame::opcode::value opcode) {
+    return send(payload.data(), payload.size(), opcode);
+}
+
+template <>
+lib::error_code wspool_connection::send(message_ptr message) {
+    const std::string& payload = message->get_payload();
+    return send(payload.data(), payload.size(), message->get_opcode());
+}
+
+template <>
+void wspool_connection::close(close::status::value const code, std::string const& reason,
+                              lib::error_code& error) {
+    const auto session = owner();
+    if (!session) {
+        error = error::make_error_code(error::invalid_state);
+        return;
+    }
+    if (!session->owns_loop()) {  // comes back on the loop
+        const auto problem = session->Close(code, reason);
+        error = problem ? error::make_error_code(error::invalid_close_code) : lib::error_code();
+        return;
+    }
+    if (m_state != session::state::open) {
+        error = error::make_error_code(error::invalid_state);
+        return;
+    }
+    // Not terminal, whatever the code: the peer's close frame is waited for.
+    error = send_close_frame(code, reason, false, false);
+}
+
+template <>
+void wspool_connection::ping(std::string const& payload, lib::error_code& error) {
+    const auto session = owner();
+    if (!session) {
+        error = error::make_error_code(error::invalid_state);
+        return;
+    }
+    if (!session->owns_loop()) {
+        const auto problem = session->Ping(payload, nullptr);
+        error = problem ? error::make_error_code(error::invalid_state) : lib::error_code();
+        return;
+    }
+    if (m_state != session::state::open) {
+        error = error::make_error_code(error::invalid_state);
+        return;
+    }
+    const message_ptr message = m_msg_manager->get_message();
+    error = m_processor->prepare_ping(payload, message);
+    if (error) return;
+    write_push(message);
+    write_frame();
+}
+
+template <>
+void wspool_connection::pong(std::string const& payload, lib::error_code& error) {
+    const auto session = owner();
+    if (!session) {
+        error = error::make_error_code(error::invalid_state);
+        return;
+    }
+    const auto problem = session->Pong(payload);
+    error = problem ? error::make_error_code(error::invalid_state) : lib::error_code();
+}
+
+template class connection<wspool_config>;
+
+}  // namespace websocketpp
