@@ -115,6 +115,11 @@ public:
     /// The bytes that the latest call of the read handler is about; null: websocketpp's buffer.
     [[nodiscard]] const char* incoming() const { return incoming_; }
     void keep_rest(const char* bytes, std::size_t size);
+    /// Has the read handler called again, with nothing, after this turn's delivery; false if
+    /// there is nothing to deliver.
+    bool defer_end(const websocketpp::transport::read_handler& handler);
+    /// True once, in that call.
+    bool take_deferred() { return std::exchange(end_deferred_, false); }
     std::string write_request();
     error_code check_response(const handshake_response& response);
     void record_received_close(std::string_view payload);
@@ -205,6 +210,7 @@ private:
     bool waiting_readable_ = false;
     bool waiting_writable_ = false;
     bool paused_ = false;
+    bool end_deferred_ = false;
     bool ending_ = false;    // finish() has run
     bool lingering_ = false;  // reading only to see the end
     bool skip_linger_ = false;

@@ -138,6 +138,18 @@ void session::drain() {
     finish();
 }
 
+bool session::defer_end(const websocketpp::transport::read_handler& handler) {
+    if (loop_->turn().empty()) return false;
+    frame_handler_ = &handler;
+    reader_.keep_control();  // it lies in this turn's buffer
+    loop_->post([self = self()] {
+        if (self->ending_ || self->frame_handler_ == nullptr) return;
+        self->end_deferred_ = true;
+        (*self->frame_handler_)(error_code(), 0);
+    });
+    return true;
+}
+
 void session::keep_rest(const char* bytes, std::size_t size) {
     if (size != 0) {
         rest_.assign(bytes, size);

@@ -44,13 +44,7 @@ public:
         if (owner_.closed_by_peer()) return size;  // nothing counts behind a close frame
         auto& reader = owner_.reader();
         const std::size_t used = reader.consume(reinterpret_cast<const char*>(bytes), size);
-        if (const auto failed = reader.failed()) {
-            owner_.record_failure(failed);
-            error = code_of(failed.close_code);
-        } else if (reader.has_control() &&
-                   reader.control_opcode() == protocol::opcode_e::close) {
-            owner_.record_received_close(reader.control_payload());
-        }
+        if (const auto failure = reader.failed()) error = code_of(failure.close_code);
         return used;
     }
     bool ready() const override { return owner_.reader().has_control(); }
@@ -150,25 +144,36 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
         return;
     }
     auto& session = *owner();
+    auto& reader = session.reader();
     // The first bytes may have come with the handshake, in websocketpp's own buffer.
     const char* const bytes = session.incoming() != nullptr ? session.incoming() : m_buf;
     size_t used = 0;
-    while (used < count) {
-        lib::error_code problem;
-        used += m_processor->consume(
-            reinterpret_cast<uint8_t*>(const_cast<char*>(bytes)) + used, count - used, problem);
-        if (problem) {
-            if (m_state == session::state::open) {
-                // RFC 6455 section 7.1.7: say why, and end.
-                const auto reason = session.Get_error();
-                send_close_frame(processor::error::to_ws(problem),
-                                 reason ? reason->Error_msg() : std::string(), false, true);
+    bool resumed = session.take_deferred();
+    while (resumed || used < count) {
+        if (!resumed) {
+            lib::error_code ignored;  // the reader keeps it
+            used += m_processor->consume(
+                reinterpret_cast<uint8_t*>(const_cast<char*>(bytes)) + used, count - used, ignored);
+        }
+        const auto failure = reader.failed();
+        const bool closes = !failure && reader.has_control() &&
+                            reader.control_opcode() == wspool::protocol::opcode_e::close;
+        // What came before the end is delivered, and may be answered, before the end begins.
+        if ((failure || closes) && !resumed && session.defer_end(m_handle_read_frame)) return;
+        resumed = false;
+        if (failure) {
+            session.record_failure(failure);
+            if (m_state == session::state::open) {  // RFC 6455 section 7.1.7: say why, and end
+                send_close_frame(static_cast<close::status::value>(failure.close_code),
+                                 failure.reason, false, true);
             } else {
-                terminate(problem);
+                terminate(processor::error::make_error_code(
+                    processor::error::protocol_violation));
             }
             return;
         }
-        if (!m_processor->ready()) break;
+        if (!reader.has_control()) break;
+        if (closes) session.record_received_close(reader.control_payload());
         process_control_frame(m_processor->get_message());
         if (m_state == session::state::closed) return;
     }

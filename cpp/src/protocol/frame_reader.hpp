@@ -55,6 +55,11 @@ public:
     [[nodiscard]] opcode_e control_opcode() const { return control_opcode_; }
     /// A slice of the input.
     [[nodiscard]] std::string_view control_payload() const { return control_payload_; }
+    /// Copies the control frame's payload, so that it outlives the input.
+    void keep_control() {
+        kept_control_ = control_payload_;
+        control_payload_ = kept_control_;
+    }
     [[nodiscard]] failure failed() const { return failure_; }
 
 private:
@@ -96,6 +101,7 @@ private:
     bool has_control_ = false;
     opcode_e control_opcode_ = opcode_e::ping;
     std::string_view control_payload_;
+    std::string kept_control_;
     failure failure_;
 };
 
