@@ -18,6 +18,7 @@
 
 #include <asio.hpp>
 
+#include "protocol/deflate.hpp"
 #include "protocol/frame_reader.hpp"
 #include "protocol/uri.hpp"
 #include "runtime/delivery.hpp"
@@ -157,6 +158,8 @@ private:
     void wait_readable();
     void readable();
     void read_into_handshake();
+    void begin_turn();
+    void end_turn();
     void fail_reading(const error_c* error);
     void request_flush();
     void flush();
@@ -206,6 +209,8 @@ private:
     const websocketpp::transport::read_handler* frame_handler_ = nullptr;
     const char* incoming_ = nullptr;
     std::string rest_;  // of a frame that is not complete
+    runtime::batch* turn_ = nullptr;  // valid within readable()
+    std::uint64_t received_count_ = 0;
     std::int64_t received_ns_ = 0;
     bool waiting_readable_ = false;
     bool waiting_writable_ = false;
@@ -244,6 +249,7 @@ private:
     std::size_t buffered_ = 0;  // accepted, not yet given to the system
     bool outbox_closed_ = true;
     bool flush_requested_ = false;
+    std::unique_ptr<protocol::deflater> deflater_;  // set once, when agreed
 
     // For questions from other threads
     mutable std::mutex state_mutex_;

@@ -63,7 +63,7 @@ error_ptr session::Send(std::string_view message, bool is_text) {
 /// Frames and masks into the outbox; asks for a flush if none is under way.
 error_ptr session::append_frame(opcode_e opcode, std::string_view payload) {
     const std::uint32_t key = random_source::This_thread()();
-    const std::size_t size = protocol::client_frame_size(payload.size());
+    std::size_t size = protocol::client_frame_size(payload.size());
     bool request = false;
     {
         std::unique_lock lock(out_mutex_);
@@ -82,7 +82,18 @@ error_ptr session::append_frame(opcode_e opcode, std::string_view payload) {
             return error ? std::move(error)
                          : make_error(error_e::INVALID_STATE, "the connection is closing");
         }
-        protocol::write_client_frame(outbox_.extend(size), opcode, true, false, payload, key);
+        bool compressed = false;
+        if (deflater_ && payload.size() >= protocol::deflater::threshold &&
+            !protocol::is_control(opcode)) {
+            // In the order of sending, which the context carries over: so under the lock.
+            const std::string_view deflated = deflater_->deflate(payload);
+            if (!deflated.empty()) {
+                compressed = true;
+                payload = deflated;
+                size = protocol::client_frame_size(payload.size());
+            }
+        }
+        protocol::write_client_frame(outbox_.extend(size), opcode, true, compressed, payload, key);
         outbox_total_ += size;
         buffered_ += size;
         request = !flush_requested_;

@@ -24,6 +24,9 @@ websocketpp::lib::error_code stream_failed() {
 constexpr std::size_t pongs_wait_above = 256 * 1024;
 // Of what senders put into the outbox, this much goes through TLS at a time.
 constexpr std::size_t write_piece = 256 * 1024;
+// After so many pieces the loop's other connections have their turn: senders may be faster than
+// the outbox empties.
+constexpr int pieces_per_turn = 8;
 
 }  // namespace
 
@@ -71,12 +74,12 @@ void session::readable() {
         stream_.is_tls() ? loop_->cipher_buffer() : nullptr, runtime::loop::read_buffer_size, count);
     bytes_received_.store(stream_.bytes_in(), std::memory_order_relaxed);
     if (result == result_e::done) {
-        last_received_ = runtime::steady_now();
-        received_ns_ = runtime::unix_now();
+        begin_turn();
         incoming_ = buffer;
         const auto keep = self();  // the handler may end the connection
         (*frame_handler_)(error_code(), held + count);
         incoming_ = nullptr;
+        end_turn();
         return;
     }
     if (result == result_e::would_block) return wait_readable();
@@ -121,11 +124,11 @@ void session::read_into_handshake() {
         }
         return fail_reading(failure.get());
     }
-    last_received_ = runtime::steady_now();
-    received_ns_ = runtime::unix_now();
+    begin_turn();
     const auto keep = self();
     const auto handler = std::exchange(handshake_handler_, nullptr);
     handler(error_code(), count);
+    end_turn();
 }
 
 /// Reads to nowhere until the peer ends too.
@@ -160,13 +163,26 @@ void session::keep_rest(const char* bytes, std::size_t size) {
 }
 
 void session::on_message(std::string_view payload, bool is_text) {
-    messages_received_.fetch_add(1, std::memory_order_relaxed);
-    loop_->turn().add(self(), message_view_t{payload, received_ns_, is_text});
+    ++received_count_;
+    turn_->add(message_view_t{payload, received_ns_, is_text});
 }
 
 void session::on_message(std::string&& payload, bool is_text) {
-    messages_received_.fetch_add(1, std::memory_order_relaxed);
-    loop_->turn().add(self(), std::move(payload), is_text, received_ns_);
+    ++received_count_;
+    turn_->add(std::move(payload), is_text, received_ns_);
+}
+
+/// What the frame reader finds until the end of this turn goes to user code as ours.
+void session::begin_turn() {
+    turn_ = &loop_->turn();
+    turn_->begin(self());
+    last_received_ = runtime::steady_now();
+    received_ns_ = runtime::unix_now();
+}
+
+void session::end_turn() {
+    turn_->begin(nullptr);
+    messages_received_.store(received_count_, std::memory_order_relaxed);
 }
 
 // --- delivering
@@ -230,7 +246,8 @@ void session::flush() {
         flush_requested_ = false;
     }
     if (ending_ || waiting_writable_) return;
-    while (true) {
+    bool again = false;
+    for (int piece = 0;; ++piece) {
         flush_outbox();
         const auto result = stream_.flush();
         bytes_sent_.store(stream_.bytes_out(), std::memory_order_relaxed);
@@ -245,7 +262,13 @@ void session::flush() {
         }
         const std::lock_guard lock(out_mutex_);
         if (outbox_.empty() && writing_.empty()) break;
+        if (piece == pieces_per_turn) {
+            again = !flush_requested_;
+            flush_requested_ = true;
+            break;
+        }
     }
+    if (again) loop_->post([self = self()] { self->flush(); });
     complete_writes();
 }
 

@@ -165,15 +165,23 @@ std::string session::write_request() {
 }
 
 session::error_code session::check_response(const handshake_response& response) {
-    std::string subprotocol;
-    const auto refused = protocol::check_response(response, options_, key_, subprotocol);
+    protocol::negotiated settled;
+    const auto refused = protocol::check_response(response, options_, key_, settled);
     {
         const std::lock_guard lock(state_mutex_);
         response_ = {response.status(), response.reason_phrase(), response.fields(),
                      response.body()};
-        subprotocol_ = subprotocol;
+        subprotocol_ = settled.subprotocol;
     }
-    if (!refused) return {};
+    if (!refused) {
+        if (settled.deflate.agreed) {
+            reader_.set_deflate(settled.deflate);
+            const std::lock_guard lock(out_mutex_);
+            deflater_ =
+                std::make_unique<protocol::deflater>(settled.deflate, options_.deflate.level);
+        }
+        return {};
+    }
     set_error(*refused);
     return websocketpp::processor::error::make_error_code(
         websocketpp::processor::error::invalid_http_status);
@@ -279,8 +287,6 @@ void session::finish() {
     loop_->post([self = self()] {
         self->frame_handler_ = nullptr;
         self->handshake_handler_ = nullptr;
-        if (!self->connection_) return;
-        self->connection_->detach();
         self->connection_.reset();
     });
 }

@@ -29,11 +29,11 @@ transport_connection::transport_connection(bool /*is_server*/,
                                            const std::shared_ptr<alog_type>& /*alog*/,
                                            const std::shared_ptr<elog_type>& /*elog*/) {}
 
-void transport_connection::attach(std::shared_ptr<session> owner) { owner_ = std::move(owner); }
-void transport_connection::detach() { owner_.reset(); }
+void transport_connection::attach(const std::shared_ptr<session>& owner) { owner_ = owner; }
 
 bool transport_connection::is_secure() const {
-    return owner_ && owner_->Get_uri().compare(0, 4, "wss:") == 0;
+    const auto session = owner();
+    return session && session->Get_uri().compare(0, 4, "wss:") == 0;
 }
 
 std::string transport_connection::get_remote_endpoint() const {
@@ -42,7 +42,8 @@ std::string transport_connection::get_remote_endpoint() const {
 
 transport_connection::timer_ptr transport_connection::set_timer(
     long milliseconds, websocketpp::transport::timer_handler handler) {
-    return owner_->set_timer(milliseconds, std::move(handler));
+    const auto session = owner();
+    return session ? session->set_timer(milliseconds, std::move(handler)) : nullptr;
 }
 
 void transport_connection::init(websocketpp::transport::init_handler handler) {
@@ -52,23 +53,24 @@ void transport_connection::init(websocketpp::transport::init_handler handler) {
 void transport_connection::async_read_at_least(std::size_t /*at_least: 1 is all that is asked*/,
                                                char* buffer, std::size_t size,
                                                websocketpp::transport::read_handler handler) {
-    owner_->read_some(buffer, size, std::move(handler));
+    if (const auto session = owner()) session->read_some(buffer, size, std::move(handler));
 }
 
 void transport_connection::async_write(char const* bytes, std::size_t size,
                                        websocketpp::transport::write_handler handler) {
-    owner_->write({websocketpp::transport::buffer(bytes, size)}, std::move(handler));
+    if (const auto session = owner()) session->write({websocketpp::transport::buffer(bytes, size)}, std::move(handler));
 }
 
 void transport_connection::async_write(const std::vector<websocketpp::transport::buffer>& buffers,
                                        websocketpp::transport::write_handler handler) {
-    owner_->write(buffers, std::move(handler));
+    if (const auto session = owner()) session->write(buffers, std::move(handler));
 }
 
 websocketpp::lib::error_code transport_connection::dispatch(
     websocketpp::transport::dispatch_handler handler) {
-    if (!owner_) return websocketpp::error::make_error_code(websocketpp::error::invalid_state);
-    return owner_->dispatch(std::move(handler));
+    const auto session = owner();
+    if (!session) return websocketpp::error::make_error_code(websocketpp::error::invalid_state);
+    return session->dispatch(std::move(handler));
 }
 
 websocketpp::lib::error_code transport_connection::interrupt(
@@ -77,13 +79,13 @@ websocketpp::lib::error_code transport_connection::interrupt(
 }
 
 void transport_connection::async_shutdown(websocketpp::transport::shutdown_handler handler) {
-    owner_->shut_down(std::move(handler));
+    if (const auto session = owner()) session->shut_down(std::move(handler));
 }
 
 void transport_endpoint::async_connect(const transport_con_ptr& connection,
                                        const websocketpp::uri_ptr& /*uri*/,
                                        websocketpp::transport::connect_handler handler) {
-    connection->owner()->connect(std::move(handler));
+    if (const auto session = connection->owner()) session->connect(std::move(handler));
 }
 
 std::shared_ptr<transport_timer> session::set_timer(long milliseconds,

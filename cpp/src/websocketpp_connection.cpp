@@ -131,7 +131,8 @@ wspool_connection::processor_ptr wspool_connection::get_processor(int /*version*
 
 template <>
 void wspool_connection::read_frame() {
-    if (m_read_flag && owner()) owner()->read_frames(m_handle_read_frame);
+    const auto session = owner();
+    if (m_read_flag && session) session->read_frames(m_handle_read_frame);
 }
 
 template <>
@@ -143,12 +144,13 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
         terminate(expected ? lib::error_code() : error);
         return;
     }
-    auto& session = *owner();
-    auto& reader = session.reader();
+    const auto session = owner();
+    if (!session) return;
+    auto& reader = session->reader();
     // The first bytes may have come with the handshake, in websocketpp's own buffer.
-    const char* const bytes = session.incoming() != nullptr ? session.incoming() : m_buf;
+    const char* const bytes = session->incoming() != nullptr ? session->incoming() : m_buf;
     size_t used = 0;
-    bool resumed = session.take_deferred();
+    bool resumed = session->take_deferred();
     while (resumed || used < count) {
         if (!resumed) {
             lib::error_code ignored;  // the reader keeps it
@@ -159,10 +161,10 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
         const bool closes = !failure && reader.has_control() &&
                             reader.control_opcode() == wspool::protocol::opcode_e::close;
         // What came before the end is delivered, and may be answered, before the end begins.
-        if ((failure || closes) && !resumed && session.defer_end(m_handle_read_frame)) return;
+        if ((failure || closes) && !resumed && session->defer_end(m_handle_read_frame)) return;
         resumed = false;
         if (failure) {
-            session.record_failure(failure);
+            session->record_failure(failure);
             if (m_state == session::state::open) {  // RFC 6455 section 7.1.7: say why, and end
                 send_close_frame(static_cast<close::status::value>(failure.close_code),
                                  failure.reason, false, true);
@@ -173,11 +175,11 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
             return;
         }
         if (!reader.has_control()) break;
-        if (closes) session.record_received_close(reader.control_payload());
+        if (closes) session->record_received_close(reader.control_payload());
         process_control_frame(m_processor->get_message());
         if (m_state == session::state::closed) return;
     }
-    session.keep_rest(bytes + used, count - used);
+    session->keep_rest(bytes + used, count - used);
     read_frame();
 }
 

@@ -19,6 +19,16 @@ struct queue_bound_t {
     std::size_t bytes = 16 * 1024 * 1024;  ///< and their payload in bytes; whichever comes first
 };
 
+/// Compression of messages (permessage-deflate, RFC 7692). It is offered; the server decides.
+struct deflate_options_t {
+    bool enabled = true;
+    int client_max_window_bits = 15;  ///< 9 to 15; of what we send
+    int server_max_window_bits = 15;  ///< 8 to 15; below 15 the server must agree
+    bool client_no_context_takeover = false;
+    bool server_no_context_takeover = false;  ///< the server must agree
+    int level = 1;  ///< of zlib, 1 (fast) to 9 (small)
+};
+
 /// Settings of one connection. Copied when the connection is created.
 /// A duration of zero switches that deadline off.
 struct options_t {
@@ -33,6 +43,8 @@ struct options_t {
     std::string origin;
     /// Offered subprotocols in order of preference (RFC 6455 section 1.9).
     std::vector<std::string> subprotocols;
+    /// Messages below 64 bytes are sent uncompressed.
+    deflate_options_t deflate;
 
     /// TLS settings for wss://; null takes the default trust, with verification.
     std::shared_ptr<const tls_context_c> tls;

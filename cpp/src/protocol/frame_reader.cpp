@@ -23,11 +23,17 @@ frame_reader::parsed_e frame_reader::parse_header(const unsigned char* data, std
     };
     const unsigned first = data[0];
     const unsigned opcode = first & 0x0F;
-    if ((first & 0x70) != 0) return failed(1002, "reserved bits must be 0");
+    out.compressed = (first & 0x40) != 0;
+    if ((first & 0x30) != 0 || (out.compressed && !inflater_)) {
+        return failed(1002, "reserved bits must be 0");
+    }
     if (opcode > 2 && (opcode < 8 || opcode > 10)) return failed(1002, "invalid opcode");
     out.opcode = static_cast<opcode_e>(opcode);
     out.final = (first & 0x80) != 0;
     const bool control = is_control(out.opcode);
+    if (out.compressed && (control || out.opcode == opcode_e::continuation)) {
+        return failed(1002, "reserved bits must be 0");  // RFC 7692 section 6
+    }
     if (control && !out.final) return failed(1002, "fragmented control frame");
     if (!control) {
         const bool continues = out.opcode == opcode_e::continuation;
@@ -52,7 +58,9 @@ frame_reader::parsed_e frame_reader::parse_header(const unsigned char* data, std
         }
         if ((out.length >> 63) != 0) return failed(1002, "invalid length");
     }
-    if (!control && out.length > max_size_ - std::min(max_size_, message_.size())) {
+    // A deflated message is bounded as it is inflated.
+    const bool deflated = out.opcode == opcode_e::continuation ? is_compressed_ : out.compressed;
+    if (!control && !deflated && out.length > max_size_ - std::min(max_size_, message_.size())) {
         return failed(1009, "message too big");
     }
     return parsed_e::complete;
@@ -93,8 +101,10 @@ std::size_t frame_reader::consume(const char* data, std::size_t size) {
             break;
         } else {
             begin_data(frame);
-            message_.reserve(message_.size() +
-                             static_cast<std::size_t>(std::min(frame.length, max_reserve)));
+            if (!is_compressed_) {
+                message_.reserve(message_.size() +
+                                 static_cast<std::size_t>(std::min(frame.length, max_reserve)));
+            }
             frame_left_ = frame.length;
             frame_final_ = frame.final;
             in_frame_ = true;
@@ -108,6 +118,7 @@ void frame_reader::begin_data(const header& frame) {
     if (frame.opcode != opcode_e::continuation) {
         in_message_ = true;
         is_text_ = frame.opcode == opcode_e::text;
+        is_compressed_ = frame.compressed;
         utf8_.reset();
     }
     peeked_.reset();
@@ -115,14 +126,36 @@ void frame_reader::begin_data(const header& frame) {
 }
 
 bool frame_reader::take(const char* data, std::size_t size) {
+    if (!is_compressed_) return take_plain(data, size);
+    std::size_t room = max_size_ - std::min(max_size_, message_.size());
+    return inflated(inflater_->inflate(data, size, room, [this](const char* out, std::size_t count) {
+        return take_plain(out, count);
+    }));
+}
+
+bool frame_reader::take_plain(const char* data, std::size_t size) {
     if (is_text_ && !utf8_.consume(data, size)) return fail(1007, "invalid UTF-8 in text");
     message_.append(data, size);
     return true;
 }
 
+bool frame_reader::inflated(inflater::result_e result) {
+    if (result == inflater::result_e::too_big) return fail(1009, "message too big");
+    if (result == inflater::result_e::corrupt) return fail(1007, "invalid deflated data");
+    return !failure_;
+}
+
 bool frame_reader::finish_frame(bool final) {
     in_frame_ = false;
     if (!final) return true;
+    if (is_compressed_) {
+        std::size_t room = max_size_ - std::min(max_size_, message_.size());
+        if (!inflated(inflater_->finish(room, [this](const char* out, std::size_t count) {
+                return take_plain(out, count);
+            }))) {
+            return false;
+        }
+    }
     if (is_text_ && !utf8_.complete()) return fail(1007, "text ends inside a character");
     in_message_ = false;
     sink_.on_message(std::move(message_), is_text_);
@@ -132,7 +165,7 @@ bool frame_reader::finish_frame(bool final) {
 
 bool frame_reader::whole_message(const header& frame, const char* payload) {
     const auto length = static_cast<std::size_t>(frame.length);
-    if (frame.opcode != opcode_e::continuation && frame.final) {
+    if (frame.opcode != opcode_e::continuation && frame.final && !frame.compressed) {
         const bool is_text = frame.opcode == opcode_e::text;
         if (is_text && !is_utf8(payload, length)) return fail(1007, "invalid UTF-8 in text");
         if (peeked_bytes_ != 0) {
@@ -163,6 +196,7 @@ bool frame_reader::check_close(std::string_view payload) {
 bool frame_reader::peek_text(const header& frame, const char* payload, std::size_t available) {
     const bool continues = frame.opcode == opcode_e::continuation;
     if (continues ? !is_text_ : frame.opcode != opcode_e::text) return true;
+    if (continues ? is_compressed_ : frame.compressed) return true;
     if (peeked_bytes_ == 0 && continues) peeked_ = utf8_;
     if (!peeked_.consume(payload + peeked_bytes_, available - peeked_bytes_)) {
         return fail(1007, "invalid UTF-8 in text");

@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
+#include "protocol/deflate.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/utf8.hpp"
 
@@ -46,6 +48,11 @@ public:
     /// Largest message in bytes.
     void set_max_size(std::size_t bytes) { max_size_ = bytes; }
 
+    /// Messages may come deflated from now on.
+    void set_deflate(const deflate_parameters& parameters) {
+        inflater_ = std::make_unique<inflater>(parameters);
+    }
+
     /// Reads frames until the input ends, a control frame is complete or something fails.
     /// Returns the bytes consumed; see `has_control()` and `failed()`.
     std::size_t consume(const char* data, std::size_t size);
@@ -66,6 +73,7 @@ private:
     struct header {
         opcode_e opcode = opcode_e::continuation;
         bool final = false;
+        bool compressed = false;
         std::size_t size = 0;  // of the header
         std::uint64_t length = 0;
     };
@@ -74,6 +82,8 @@ private:
     parsed_e parse_header(const unsigned char* data, std::size_t size, header& out);
     void begin_data(const header& frame);
     bool take(const char* data, std::size_t size);
+    bool take_plain(const char* data, std::size_t size);
+    bool inflated(inflater::result_e result);
     bool finish_frame(bool final);
     bool whole_message(const header& frame, const char* payload);
     bool check_close(std::string_view payload);
@@ -86,6 +96,7 @@ private:
     // The message being put together; valid while in_message_.
     bool in_message_ = false;
     bool is_text_ = false;
+    bool is_compressed_ = false;
     std::string message_;
     utf8_validator utf8_;
 
@@ -103,6 +114,7 @@ private:
     std::string_view control_payload_;
     std::string kept_control_;
     failure failure_;
+    std::unique_ptr<inflater> inflater_;
 };
 
 }  // namespace wspool::protocol

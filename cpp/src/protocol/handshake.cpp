@@ -140,6 +140,15 @@ error_ptr check_options(const options_t& options) {
         return invalid("user_agent contains a control character");
     }
     if (!is_field_value(options.origin)) return invalid("origin contains a control character");
+    if (options.deflate.client_max_window_bits < 9 || options.deflate.client_max_window_bits > 15) {
+        return invalid("deflate.client_max_window_bits must be between 9 and 15");
+    }
+    if (options.deflate.server_max_window_bits < 8 || options.deflate.server_max_window_bits > 15) {
+        return invalid("deflate.server_max_window_bits must be between 8 and 15");
+    }
+    if (options.deflate.level < 1 || options.deflate.level > 9) {
+        return invalid("deflate.level must be between 1 and 9");
+    }
     for (std::size_t i = 0; i < options.subprotocols.size(); ++i) {
         const std::string& name = options.subprotocols[i];
         if (!is_token(name)) {
@@ -171,6 +180,9 @@ detail::header_list_t request_fields(const uri_t& uri, const options_t& options,
         }
         fields.emplace_back("Sec-WebSocket-Protocol", offered);
     }
+    if (options.deflate.enabled) {
+        fields.emplace_back("Sec-WebSocket-Extensions", deflate_offer(options.deflate));
+    }
     if (uri.has_credentials && !has_field(extra, "Authorization")) {  // RFC 7617
         fields.emplace_back("Authorization", "Basic " + base64(uri.user + ":" + uri.password));
     }
@@ -188,7 +200,7 @@ std::string request_text(const uri_t& uri, const detail::header_list_t& fields) 
 }
 
 error_ptr check_response(const detail::handshake_response& response, const options_t& options,
-                         const std::string& key, std::string& subprotocol) {
+                         const std::string& key, negotiated& out) {
     const auto refused = [](error_e code, std::string message) {
         return std::make_unique<error_c>(code, std::move(message));
     };
@@ -223,10 +235,15 @@ error_ptr check_response(const detail::handshake_response& response, const optio
                        "invalid Sec-WebSocket-Accept header: " + printable(accept.front()));
     }
     const auto extensions = elements(fields, "Sec-WebSocket-Extensions");
-    if (!extensions.empty()) {
-        return refused(
-            error_e::NEGOTIATION,
-            "the server chose an extension that was not offered: " + printable(extensions.front()));
+    if (extensions.size() > 1 || (!extensions.empty() && !options.deflate.enabled)) {
+        return refused(error_e::NEGOTIATION,
+                       "the server chose an extension that was not offered: " +
+                           printable(extensions.back()));
+    }
+    std::string why;
+    if (!extensions.empty() &&
+        !read_deflate_answer(extensions.front(), options.deflate, out.deflate, why)) {
+        return refused(error_e::NEGOTIATION, why + ": " + printable(extensions.front()));
     }
     const auto chosen = lines(fields, "Sec-WebSocket-Protocol");
     if (chosen.size() > 1) {
@@ -240,7 +257,7 @@ error_ptr check_response(const detail::handshake_response& response, const optio
                 error_e::NEGOTIATION,
                 "the server chose a subprotocol that was not offered: " + printable(name));
         }
-        subprotocol = name;
+        out.subprotocol = name;
     }
     return nullptr;
 }

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "protocol/deflate.hpp"
 #include "protocol/uri.hpp"
 #include "wspool/detail/handshake_messages.hpp"
 #include "wspool/error.hpp"
@@ -30,9 +31,15 @@ detail::header_list_t request_fields(const uri_t& uri, const options_t& options,
 /// The request as it goes on the wire.
 std::string request_text(const uri_t& uri, const detail::header_list_t& fields);
 
-/// Checks the server's answer as RFC 6455 section 4.1 demands and sets the chosen subprotocol.
-/// Null if the connection is established.
+/// What the server's answer settled.
+struct negotiated {
+    std::string subprotocol;
+    deflate_parameters deflate;
+};
+
+/// Checks the server's answer as RFC 6455 section 4.1 demands. Null if the connection is
+/// established; then `out` is set.
 error_ptr check_response(const detail::handshake_response& response, const options_t& options,
-                         const std::string& key, std::string& subprotocol);
+                         const std::string& key, negotiated& out);
 
 }  // namespace wspool::protocol

@@ -18,6 +18,13 @@ std::string_view view(const char* begin, const char* end) {
     return {begin, static_cast<std::size_t>(end - begin)};
 }
 
+/// Each line may end with CRLF or LF alone (RFC 9112 section 2.2).
+bool ends_with_blank_line(std::string_view head) {
+    head.remove_suffix(1);
+    if (!head.empty() && head.back() == '\r') head.remove_suffix(1);
+    return head.empty() || head.back() == '\n';
+}
+
 }  // namespace
 
 void handshake_response::fail(std::string why, bool bound) {
@@ -36,11 +43,7 @@ std::size_t handshake_response::consume(char const* bytes, std::size_t count) {
         head_.append(rest.substr(0, piece));
         used += piece;
         if (head_.size() > max_head_bytes) fail("the answer's headers are too large", true);
-        const bool blank =
-            head_ == "\r\n" || head_ == "\n" ||
-            (head_.size() >= 4 && head_.compare(head_.size() - 4, 4, "\r\n\r\n") == 0) ||
-            (head_.size() >= 2 && head_.compare(head_.size() - 2, 2, "\n\n") == 0);
-        if (newline != std::string_view::npos && blank) {
+        if (newline != std::string_view::npos && ends_with_blank_line(head_)) {
             parse_head(head_.data(), head_.data() + head_.size());
             head_.clear();
             choose_body();

@@ -2,26 +2,12 @@
 
 namespace wspool::runtime {
 
-void batch::add(const std::shared_ptr<consumer>& target, const message_view_t& message) {
-    if (events_.empty() || events_.back().target != target) {
-        events_.push_back({target, messages_.size(), 0, nullptr});
-    }
-    messages_.push_back(message);
-    ++events_.back().count;
-}
-
-void batch::add(const std::shared_ptr<consumer>& target, std::string&& payload, bool is_text,
-                std::int64_t received_ns) {
-    kept_.push_back(std::move(payload));
-    add(target, message_view_t{kept_.back(), received_ns, is_text});
-}
-
 void batch::add(std::function<void()> call) { events_.push_back({nullptr, 0, 0, std::move(call)}); }
 
-void batch::run() {
+void batch::run(bool with_messages) {
     for (event& e : events_) {
         if (e.target) {
-            e.target->deliver(messages_.data() + e.first, e.count);
+            if (with_messages) e.target->deliver(messages_.data() + e.first, e.count);
             if (detached_) e.target->caught_up(e.count, bytes_of(e));
         } else {
             e.call();
@@ -30,6 +16,7 @@ void batch::run() {
 }
 
 void batch::clear() {
+    current_.reset();
     events_.clear();
     messages_.clear();
     if (!kept_.empty()) kept_.clear();

@@ -31,14 +31,25 @@ public:
 class batch {
 public:
     [[nodiscard]] bool empty() const { return events_.empty(); }
-    /// Adds a message whose payload outlives the turn.
-    void add(const std::shared_ptr<consumer>& target, const message_view_t& message);
+    /// The consumer of the messages added from now on.
+    void begin(std::shared_ptr<consumer> target) { current_ = std::move(target); }
+    /// Adds a message whose payload stays until the end of the turn.
+    void add(const message_view_t& message) {
+        if (events_.empty() || events_.back().target != current_) {
+            events_.push_back({current_, messages_.size(), 0, nullptr});
+        }
+        messages_.push_back(message);
+        ++events_.back().count;
+    }
     /// Adds a message and takes its payload over.
-    void add(const std::shared_ptr<consumer>& target, std::string&& payload, bool is_text,
-             std::int64_t received_ns);
+    void add(std::string&& payload, bool is_text, std::int64_t received_ns) {
+        kept_.push_back(std::move(payload));
+        add(message_view_t{kept_.back(), received_ns, is_text});
+    }
     /// Adds a call of user code that is not a message; must not throw.
     void add(std::function<void()> call);
-    void run();
+    /// Calls user code in order; without messages when the loop is being stopped.
+    void run(bool with_messages = true);
     void clear();
     /// Copies all payloads into the batch and tells the consumers so.
     void detach();
@@ -52,6 +63,7 @@ private:
     };
     [[nodiscard]] std::size_t bytes_of(const event& e) const;
 
+    std::shared_ptr<consumer> current_;
     std::vector<event> events_;
     std::vector<message_view_t> messages_;
     std::deque<std::string> kept_;

@@ -115,9 +115,35 @@ void loop::thread_main() {
         me.runs_loop = false;
         lock.lock();
     }
+    if (threads_alive_ == 1) {  // the last one
+        lock.unlock();
+        wind_up(me);
+        lock.lock();
+    }
     this_worker() = nullptr;
     --threads_alive_;
     changed_.notify_all();
+}
+
+/// Runs what is left on the loop: handlers of ended operations keep connections alive, and these
+/// the loop. Connections that end here still get their last call.
+void loop::wind_up(worker& me) {
+    if (!me.plain) me.plain.reset(new char[read_buffer_size]);
+    me.runs_loop = true;
+    work_.reset();
+    const auto run_rest = [&] {
+        io_.restart();
+        do {
+            while (!me.turn->empty()) {
+                std::swap(me.turn, me.running);
+                run_batch(me, *me.running);
+            }
+        } while (io_.poll_one() != 0);
+    };
+    run_rest();
+    wound_up_.store(true);
+    run_rest();  // what came before that was seen
+    me.runs_loop = false;
 }
 
 /// Watches for a stalled delivery; returns with loop_is_run_ false to take the loop over.
@@ -162,9 +188,9 @@ void loop::run(worker& me) {
 void loop::run_batch(worker& me, batch& work) {
     me.in_user_code = true;
     me.entered = false;
-    work.run();
+    work.run(!stopping_.load(std::memory_order_relaxed));
+    work.clear();  // what is destroyed with it may be user code too
     me.in_user_code = false;
-    work.clear();
 }
 
 /// False if the loop was taken over meanwhile: then this thread has caught up, and stands by.

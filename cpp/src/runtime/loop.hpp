@@ -46,10 +46,10 @@ public:
 
     [[nodiscard]] asio::io_context& io() { return io_; }
 
-    /// Runs `work` on the loop, later. Any thread.
+    /// Runs `work` on the loop, later; drops it once the loop has ended. Any thread.
     template <typename Work>
     void post(Work&& work) {
-        asio::post(io_, std::forward<Work>(work));
+        if (!wound_up_.load(std::memory_order_acquire)) asio::post(io_, std::forward<Work>(work));
     }
 
     /// True if the calling thread runs the loop and is not in user code: it owns the state.
@@ -94,6 +94,7 @@ private:
     void put_aside(worker& me, bool first);
     void drain_backlog(worker& me);
     void run_batch(worker& me, batch& work);
+    void wind_up(worker& me);
 
     asio::io_context io_;
     asio::executor_work_guard<asio::io_context::executor_type> work_;
@@ -106,6 +107,7 @@ private:
     std::atomic<bool> watching_{false};   // the standby looks at phase_ every few milliseconds
     std::atomic<bool> overtaken_{false};  // the delivering thread is not the loop's; see mutex_
     std::atomic<bool> stopping_{false};
+    std::atomic<bool> wound_up_{false};
 
     std::mutex mutex_;
     std::condition_variable changed_;

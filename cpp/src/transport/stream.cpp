@@ -121,7 +121,9 @@ std::size_t stream::write(const char* bytes, std::size_t size) {
         return size;
     }
     size = std::min(size, enough_ciphertext);
-    return tls_->write(bytes, size) ? size : 0;
+    if (tls_->write(bytes, size)) return size;
+    write_failed_ = true;  // the next flush says so
+    return 0;
 }
 
 stream::result_e stream::flush() {
@@ -137,7 +139,7 @@ stream::result_e stream::flush() {
         bytes_out_ += static_cast<std::uint64_t>(sent);
         buffer.consume(static_cast<std::size_t>(sent));
     }
-    return result_e::done;
+    return write_failed_ ? failed_by_tls() : result_e::done;
 }
 
 void stream::finish() {

@@ -73,6 +73,7 @@ private:
     std::unique_ptr<tls_session> tls_;
     byte_buffer out_;  // of a plain stream
     bool more_ = false;
+    bool write_failed_ = false;  // TLS takes nothing any more
     std::uint64_t bytes_in_ = 0;
     std::uint64_t bytes_out_ = 0;
     error_ptr error_;

@@ -48,10 +48,9 @@ public:
     timer_ptr set_timer(long milliseconds, websocketpp::transport::timer_handler handler);
 
     /// Ties the connection to its session; before anything else.
-    void attach(std::shared_ptr<session> owner);
-    /// Cuts the tie, when the connection has ended.
-    void detach();
-    [[nodiscard]] const std::shared_ptr<session>& owner() const { return owner_; }
+    void attach(const std::shared_ptr<session>& owner);
+    /// Any thread; null once the session is gone.
+    [[nodiscard]] std::shared_ptr<session> owner() const { return owner_.lock(); }
 
 protected:
     friend class transport_endpoint;
@@ -70,7 +69,7 @@ protected:
 
 private:
     websocketpp::connection_hdl handle_;
-    std::shared_ptr<session> owner_;
+    std::weak_ptr<session> owner_;  // constant after attach(); the session owns the connection
 };
 
 /// websocketpp's transport policy, endpoint half.
