@@ -73,14 +73,12 @@ void session::keepalive_due() {
 }
 
 void session::send_ping(std::string payload, on_pong_t call) {
-    if (ending_ || status_.load() != status_e::OPENED) {
-        answer_ping(std::move(call), std::nullopt);
-        return;
-    }
     if (payload.empty()) payload = random_payload();
-    pings_.push_back({payload, runtime::steady_now(), std::move(call)});
-    error_code failed;
-    connection_->ping(payload, failed);
+    // Not the status: after Close() it is CLOSING, but what was asked for before goes out before.
+    error_code failed = websocketpp::error::make_error_code(websocketpp::error::invalid_state);
+    if (!ending_ && connection_) connection_->ping(payload, failed);
+    if (failed) return answer_ping(std::move(call), std::nullopt);
+    pings_.push_back({std::move(payload), runtime::steady_now(), std::move(call)});
 }
 
 /// True if the ping shall be answered.

@@ -1,0 +1,42 @@
+# Build type, ccache, link-time optimisation and sanitizers: what holds for every target.
+
+get_property(_multi_config GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
+if(NOT CMAKE_BUILD_TYPE AND NOT _multi_config)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  find_program(WSPOOL_CCACHE ccache)
+  mark_as_advanced(WSPOOL_CCACHE)
+  if(WSPOOL_CCACHE)
+    set(CMAKE_CXX_COMPILER_LAUNCHER "${WSPOOL_CCACHE}")
+    set(CMAKE_C_COMPILER_LAUNCHER "${WSPOOL_CCACHE}")
+  endif()
+endif()
+
+if(WSPOOL_LTO)
+  include(CheckIPOSupported)
+  check_ipo_supported(LANGUAGES CXX)
+  set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+endif()
+
+if(WSPOOL_SANITIZE STREQUAL "address")
+  set(_sanitize -fsanitize=address,undefined -fno-sanitize-recover=all)
+elseif(WSPOOL_SANITIZE STREQUAL "thread")
+  set(_sanitize -fsanitize=thread)
+elseif(NOT WSPOOL_SANITIZE STREQUAL "")
+  message(FATAL_ERROR
+    "WSPOOL_SANITIZE is '${WSPOOL_SANITIZE}'; it may be empty, address or thread")
+endif()
+if(WSPOOL_SANITIZE)
+  add_compile_options(${_sanitize} -g -fno-omit-frame-pointer)
+  add_link_options(${_sanitize})
+endif()

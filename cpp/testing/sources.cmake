@@ -1,0 +1,12 @@
+set(WSPOOL_TESTING_SOURCES
+  src/certificates.cpp
+  src/frame.cpp
+  src/handshake.cpp
+  src/loopback_server.cpp
+  src/record_book.cpp
+  src/replay_script.cpp
+  src/session.cpp
+  src/session_send.cpp
+  src/transport.cpp
+  src/utf8.cpp
+)

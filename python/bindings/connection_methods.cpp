@@ -1,0 +1,396 @@
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "connection.hpp"
+#include "convert.hpp"
+#include "errors.hpp"
+#include "gil.hpp"
+
+namespace py = pybind11;
+
+namespace wspool::python {
+namespace {
+
+PyObject* result_of(const error_ptr& error, PyObject* self) {
+    if (error) return raise_error(*error, self);
+    Py_RETURN_NONE;
+}
+
+/// Runs `function`, which uses pybind11, where a C function is expected.
+template <class F>
+PyObject* translated(F&& function) {
+    try {
+        return py::object(function()).release().ptr();
+    } catch (py::error_already_set& error) {
+        error.restore();
+    } catch (const std::exception& error) {
+        PyErr_SetString(PyExc_RuntimeError, error.what());
+    }
+    return nullptr;
+}
+
+/// A str or a bytes-like object as bytes; released when it goes. GIL held.
+class payload_view {
+public:
+    payload_view() = default;
+    ~payload_view() {
+        if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
+    }
+    payload_view(const payload_view&) = delete;
+    payload_view& operator=(const payload_view&) = delete;
+
+    /// False with an exception set.
+    bool take(PyObject* object, const char* argument) {
+        if (PyUnicode_Check(object)) {
+            is_text_ = true;
+            Py_ssize_t size = 0;
+            const char* const data = PyUnicode_AsUTF8AndSize(object, &size);
+            if (data == nullptr) return false;
+            view_ = {data, static_cast<std::size_t>(size)};
+            return true;
+        }
+        if (PyBytes_CheckExact(object)) {
+            view_ = {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object))};
+            return true;
+        }
+        if (!PyObject_CheckBuffer(object)) {
+            PyErr_Format(PyExc_TypeError, "%s must be str or bytes-like, not %.100s", argument,
+                         Py_TYPE(object)->tp_name);
+            return false;
+        }
+        if (PyObject_GetBuffer(object, &buffer_, PyBUF_SIMPLE) != 0) return false;
+        view_ = {static_cast<const char*>(buffer_.buf), static_cast<std::size_t>(buffer_.len)};
+        return true;
+    }
+
+    [[nodiscard]] std::string_view view() const noexcept { return view_; }
+    [[nodiscard]] bool is_text() const noexcept { return is_text_; }
+
+private:
+    Py_buffer buffer_{};
+    std::string_view view_;
+    bool is_text_ = false;
+};
+
+/// Sorts positional and keyword arguments into `values`, as send(message, text=None) has them.
+bool take_arguments(PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject** message,
+                    PyObject** text) {
+    if (count > 2) {
+        PyErr_SetString(PyExc_TypeError, "send() takes at most 2 arguments");
+        return false;
+    }
+    if (count > 0) *message = args[0];
+    if (count > 1) *text = args[1];
+    const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
+    for (Py_ssize_t i = 0; i < named; ++i) {
+        PyObject* const name = PyTuple_GET_ITEM(names, i);
+        PyObject** const place = PyUnicode_CompareWithASCIIString(name, "message") == 0 ? message
+                                 : PyUnicode_CompareWithASCIIString(name, "text") == 0  ? text
+                                                                                        : nullptr;
+        if (place == nullptr || *place != nullptr) {
+            PyErr_Format(PyExc_TypeError, "send() got an unexpected argument %R", name);
+            return false;
+        }
+        *place = args[count + i];
+    }
+    if (*message == nullptr) {
+        PyErr_SetString(PyExc_TypeError, "send() misses its argument 'message'");
+        return false;
+    }
+    return true;
+}
+
+PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+    PyObject* message = nullptr;
+    PyObject* text = nullptr;
+    if (!take_arguments(args, count, names, &message, &text)) return nullptr;
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    payload_view payload;
+    if (!payload.take(message, "message")) return nullptr;
+    bool is_text = payload.is_text();
+    if (text != nullptr && text != Py_None) {
+        const int truth = PyObject_IsTrue(text);
+        if (truth < 0) return nullptr;
+        is_text = truth != 0;
+    }
+    const auto error = without_gil([&] { return handle->Send(payload.view(), is_text); });
+    return result_of(error, self);
+}
+
+/// A callable for on_pong_t, which is copied and dropped on any thread.
+struct pong_callback {
+    PyObject* callable;
+
+    explicit pong_callback(PyObject* function) : callable(function) { Py_INCREF(callable); }
+    ~pong_callback() {
+        const gil_lock gil;
+        if (gil) guarded([this] { Py_DECREF(callable); });
+    }
+    pong_callback(const pong_callback&) = delete;
+    pong_callback& operator=(const pong_callback&) = delete;
+
+    void call(std::optional<std::chrono::nanoseconds> round_trip) const {
+        const gil_lock gil;
+        if (!gil) return;
+        guarded([&] {
+            PyObject* const result =
+                round_trip ? PyObject_CallFunction(
+                                 callable, "d", std::chrono::duration<double>(*round_trip).count())
+                           : PyObject_CallFunctionObjArgs(callable, Py_None, nullptr);
+            if (result == nullptr) PyErr_WriteUnraisable(callable);
+            Py_XDECREF(result);
+        });
+    }
+};
+
+PyObject* ping(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    payload_view payload;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_ping() takes 2 arguments");
+        return nullptr;
+    }
+    if (!payload.take(args[0], "data")) return nullptr;
+    auto callback = std::make_shared<pong_callback>(args[1]);
+    const auto error = without_gil([&] {
+        return handle->Ping(payload.view(), [callback = std::move(callback)](auto round_trip) {
+            callback->call(round_trip);
+        });
+    });
+    return result_of(error, self);
+}
+
+PyObject* pong(PyObject* self, PyObject* data) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    payload_view payload;
+    if (!payload.take(data, "data")) return nullptr;
+    return result_of(without_gil([&] { return handle->Pong(payload.view()); }), self);
+}
+
+PyObject* close(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_close() takes 2 arguments");
+        return nullptr;
+    }
+    const long code = PyLong_AsLong(args[0]);
+    if (code == -1 && PyErr_Occurred() != nullptr) return nullptr;
+    payload_view reason;
+    if (!reason.take(args[1], "reason")) return nullptr;
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    const auto error =
+        without_gil([&] { return handle->Close(static_cast<std::uint16_t>(code), reason.view()); });
+    return result_of(error, self);
+}
+
+PyObject* abort_connection(PyObject* self, PyObject* /*unused*/) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    without_gil([&] { handle->Abort(); });
+    Py_RETURN_NONE;
+}
+
+PyObject* wait_closed(PyObject* self, PyObject* timeout) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    return translated([&]() -> py::object {
+        const auto bound = seconds_or_none(py::reinterpret_borrow<py::object>(timeout));
+        return py::bool_(
+            wait_in_slices(bound, [&](auto slice) { return handle->Wait_closed(slice); }));
+    });
+}
+
+PyObject* disable_callbacks(PyObject* self, PyObject* /*unused*/) {
+    connection_of(self)->callbacks_disabled = true;
+    Py_RETURN_NONE;
+}
+
+/// Reads something without the GIL, because reading may wait for a lock, and converts it with it.
+template <class Read, class Convert>
+PyObject* read(PyObject* self, Read&& read, Convert&& convert) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    return translated([&] { return convert(without_gil([&] { return read(*handle); })); });
+}
+
+py::object steal(PyObject* object) {
+    if (object == nullptr) throw py::error_already_set();
+    return py::reinterpret_steal<py::object>(object);
+}
+
+py::object lenient(std::string_view bytes) { return steal(decode_lenient(bytes)); }
+
+py::object close_frame(const std::optional<close_frame_t>& frame) {
+    if (!frame) return py::none();
+    return py::make_tuple(frame->code, lenient(frame->reason));
+}
+
+py::object address(const std::pair<std::string, std::uint16_t>& address) {
+    if (address.first.empty()) return py::none();
+    return py::make_tuple(lenient(address.first), address.second);
+}
+
+PyObject* get_status(PyObject* self, PyObject* /*unused*/) {
+    auto* const handle = handle_of(self);
+    return handle == nullptr ? nullptr : PyLong_FromLong(static_cast<long>(handle->Get_status()));
+}
+
+PyObject* get_error(PyObject* self, PyObject* /*unused*/) {
+    return read(
+        self, [](metadata_c& handle) { return handle.Get_error(); },
+        [](const std::shared_ptr<const error_c>& error) -> py::object {
+            return error ? steal(error_tuple(*error)) : py::none();
+        });
+}
+
+PyObject* get_close_frames(PyObject* self, PyObject* /*unused*/) {
+    struct frames_t {
+        std::optional<close_frame_t> received;
+        std::optional<close_frame_t> sent;
+        bool received_first = false;
+    };
+    return read(
+        self,
+        [](metadata_c& handle) {
+            return frames_t{handle.Received_close(), handle.Sent_close(),
+                            handle.Received_close_first()};
+        },
+        [](const frames_t& frames) -> py::object {
+            return py::make_tuple(close_frame(frames.received), close_frame(frames.sent),
+                                  frames.received_first);
+        });
+}
+
+PyObject* get_request(PyObject* self, PyObject* /*unused*/) {
+    return read(
+        self, [](metadata_c& handle) { return handle.Get_request(); },
+        [](const request_t& request) -> py::object {
+            return py::make_tuple(lenient(request.path), steal(header_list(request.headers)));
+        });
+}
+
+PyObject* get_response(PyObject* self, PyObject* /*unused*/) {
+    return read(
+        self, [](metadata_c& handle) { return handle.Get_response(); },
+        [](const response_t& response) -> py::object {
+            if (response.status == 0) return py::none();
+            return py::make_tuple(response.status, lenient(response.reason_phrase),
+                                  steal(header_list(response.headers)), py::bytes(response.body));
+        });
+}
+
+PyObject* get_subprotocol(PyObject* self, PyObject* /*unused*/) {
+    return read(
+        self, [](metadata_c& handle) { return handle.Get_subprotocol(); },
+        [](const std::string& name) -> py::object {
+            return name.empty() ? py::object(py::none()) : lenient(name);
+        });
+}
+
+PyObject* get_local_address(PyObject* self, PyObject* /*unused*/) {
+    return read(self, [](metadata_c& handle) { return handle.Get_local_address(); }, address);
+}
+
+PyObject* get_remote_address(PyObject* self, PyObject* /*unused*/) {
+    return read(self, [](metadata_c& handle) { return handle.Get_remote_address(); }, address);
+}
+
+PyObject* get_latency(PyObject* self, PyObject* /*unused*/) {
+    return read(
+        self, [](metadata_c& handle) { return handle.Get_latency(); },
+        [](std::chrono::nanoseconds latency) -> py::object {
+            return py::float_(std::chrono::duration<double>(latency).count());
+        });
+}
+
+PyObject* get_statistics(PyObject* self, PyObject* /*unused*/) {
+    return read(
+        self, [](metadata_c& handle) { return handle.Get_statistics(); },
+        [](const statistics_t& s) -> py::object {
+            return py::make_tuple(s.messages_received, s.bytes_received, s.messages_sent,
+                                  s.bytes_sent, s.pauses, s.callback_errors);
+        });
+}
+
+PyObject* get_buffered_amount(PyObject* self, PyObject* /*unused*/) {
+    return read(
+        self, [](metadata_c& handle) { return handle.Get_buffered_amount(); },
+        [](std::size_t bytes) -> py::object { return py::int_(bytes); });
+}
+
+// Fixed when the connection is made, so they can be read in a child process too, for a repr.
+
+PyObject* get_id(PyObject* self, void* /*closure*/) {
+    const auto& handle = connection_of(self)->handle;
+    return PyLong_FromLong(handle ? handle->Get_id() : -1);
+}
+
+PyObject* get_uri(PyObject* self, void* /*closure*/) {
+    const auto& handle = connection_of(self)->handle;
+    return decode_lenient(handle ? std::string_view(handle->Get_uri()) : std::string_view());
+}
+
+PyObject* get_callbacks_disabled(PyObject* self, void* /*closure*/) {
+    return PyBool_FromLong(connection_of(self)->callbacks_disabled ? 1 : 0);
+}
+
+template <class F>
+PyCFunction as_function(F* function) {
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+}  // namespace
+
+PyMethodDef connection_methods[] = {
+    {"send", as_function(send), METH_FASTCALL | METH_KEYWORDS,
+     "send($self, /, message, text=None)\n--\n\n"
+     "Queue a message and return (RFC 6455 section 5.6).\n\n"
+     "Args:\n"
+     "    message: A str goes as a text message, a bytes-like object as a binary one.\n"
+     "    text: True sends bytes-like UTF-8 as text; False sends a str, encoded, as binary.\n\n"
+     "Waits only while more than `write_limit` bytes are queued; inside a callback it raises\n"
+     "BufferFull instead. Thread safety: any thread, also inside callbacks; the frames of\n"
+     "concurrent callers never interleave.\n\n"
+     "Raises:\n"
+     "    ConnectionClosed: If the connection has ended or is closing.\n"
+     "    InvalidState: If it is still connecting.\n"
+     "    TypeError: If message is neither str nor bytes-like.\n"
+     "    ValueError: If text is True and message is not UTF-8.\n"
+     "    UnicodeEncodeError: If message holds a lone surrogate."},
+    {"_ping", as_function(ping), METH_FASTCALL, nullptr},
+    {"_pong", pong, METH_O, nullptr},
+    {"_close", as_function(close), METH_FASTCALL, nullptr},
+    {"_abort", abort_connection, METH_NOARGS, nullptr},
+    {"_wait_closed", wait_closed, METH_O, nullptr},
+    {"_disable_callbacks", disable_callbacks, METH_NOARGS, nullptr},
+    {"_status", get_status, METH_NOARGS, nullptr},
+    {"_native_error", get_error, METH_NOARGS, nullptr},
+    {"_close_frames", get_close_frames, METH_NOARGS, nullptr},
+    {"_request", get_request, METH_NOARGS, nullptr},
+    {"_response", get_response, METH_NOARGS, nullptr},
+    {"_subprotocol", get_subprotocol, METH_NOARGS, nullptr},
+    {"_local_address", get_local_address, METH_NOARGS, nullptr},
+    {"_remote_address", get_remote_address, METH_NOARGS, nullptr},
+    {"_latency", get_latency, METH_NOARGS, nullptr},
+    {"_statistics", get_statistics, METH_NOARGS, nullptr},
+    {"_buffered_amount", get_buffered_amount, METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef connection_attributes[] = {
+    {"id", get_id, nullptr, "The number of the connection, unique on its endpoint.", nullptr},
+    {"uri", get_uri, nullptr, "The URI, without user name and password.", nullptr},
+    {"_callbacks_disabled", get_callbacks_disabled, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+}  // namespace wspool::python

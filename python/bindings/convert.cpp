@@ -1,0 +1,110 @@
+#include "convert.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "tls_context.hpp"
+
+namespace py = pybind11;
+
+namespace wspool::python {
+namespace {
+
+bool is_ascii(const char* data, std::size_t size) noexcept {
+    constexpr std::uint64_t high_bits = 0x8080808080808080U;
+    constexpr std::size_t stride = 4;
+    std::uint64_t seen[stride] = {};
+    for (; size >= sizeof seen; data += sizeof seen, size -= sizeof seen) {
+        std::uint64_t words[stride];
+        std::memcpy(words, data, sizeof words);
+        for (std::size_t i = 0; i < stride; ++i) seen[i] |= words[i];
+    }
+    std::uint64_t all = seen[0] | seen[1] | seen[2] | seen[3];
+    for (; size >= sizeof all; data += sizeof all, size -= sizeof all) {
+        std::uint64_t word = 0;
+        std::memcpy(&word, data, sizeof word);
+        all |= word;
+    }
+    for (; size > 0; ++data, --size) all |= static_cast<unsigned char>(*data);
+    return (all & high_bits) == 0;
+}
+
+std::chrono::milliseconds milliseconds(const py::dict& native, const char* name) {
+    return std::chrono::milliseconds(native[name].cast<std::int64_t>());
+}
+
+}  // namespace
+
+PyObject* make_text(const char* data, std::size_t size) {
+    const auto length = static_cast<Py_ssize_t>(size);
+    // CPython keeps the empty and the one-character strings; ask it for those.
+    if (size < 2 || !is_ascii(data, size)) return PyUnicode_DecodeUTF8(data, length, nullptr);
+    PyObject* const text = PyUnicode_New(length, 127);
+    if (text != nullptr) std::memcpy(PyUnicode_1BYTE_DATA(text), data, size);
+    return text;
+}
+
+PyObject* decode_lenient(std::string_view bytes) {
+    return PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "replace");
+}
+
+PyObject* header_list(const std::vector<std::pair<std::string, std::string>>& headers) {
+    py::list result;
+    const auto latin1 = [](const std::string& bytes) {
+        PyObject* const text =
+            PyUnicode_DecodeLatin1(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), nullptr);
+        if (text == nullptr) throw py::error_already_set();
+        return py::reinterpret_steal<py::str>(text);
+    };
+    try {
+        for (const auto& [name, value] : headers)
+            result.append(py::make_tuple(latin1(name), latin1(value)));
+    } catch (py::error_already_set& error) {
+        error.restore();
+        return nullptr;
+    }
+    return result.release().ptr();
+}
+
+std::optional<std::chrono::nanoseconds> seconds_or_none(const py::object& seconds) {
+    if (seconds.is_none()) return {};
+    const double value = PyFloat_AsDouble(seconds.ptr());
+    if (value == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    if (std::isnan(value)) throw py::value_error("timeout must not be NaN");
+    // Above this the sum with a time point could overflow; nobody waits for thirty years.
+    constexpr double most = 1e9;
+    if (value >= most) return {};
+    return std::chrono::nanoseconds(static_cast<std::int64_t>(std::max(value, 0.0) * 1e9));
+}
+
+options_t make_options(const py::dict& native) {
+    options_t options;
+    const auto headers = native["additional_headers"].cast<py::list>();
+    for (const auto& item : headers) {
+        const auto pair = item.cast<py::tuple>();
+        options.additional_headers.emplace_back(pair[0].cast<std::string>(),
+                                                pair[1].cast<std::string>());
+    }
+    options.user_agent = native["user_agent"].cast<std::string>();
+    options.origin = native["origin"].cast<std::string>();
+    for (const auto& item : native["subprotocols"].cast<py::list>())
+        options.subprotocols.push_back(item.cast<std::string>());
+    options.deflate.enabled = native["deflate"].cast<bool>();
+    if (const py::object tls = native["tls"]; !tls.is_none())
+        options.tls = tls.cast<const tls_context&>().native;
+    options.server_hostname = native["server_hostname"].cast<std::string>();
+    options.local_address = native["local_address"].cast<std::string>();
+    options.local_port = native["local_port"].cast<unsigned short>();
+    options.open_timeout = milliseconds(native, "open_timeout");
+    options.close_timeout = milliseconds(native, "close_timeout");
+    options.ping_interval = milliseconds(native, "ping_interval");
+    options.ping_timeout = milliseconds(native, "ping_timeout");
+    options.max_size = native["max_size"].cast<std::size_t>();
+    options.queue.messages = native["max_queue"].cast<std::size_t>();
+    options.queue.bytes = native["max_queue_bytes"].cast<std::size_t>();
+    options.write_bound = native["write_limit"].cast<std::size_t>();
+    return options;
+}
+
+}  // namespace wspool::python

@@ -1,0 +1,119 @@
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "connection.hpp"
+#include "convert.hpp"
+#include "errors.hpp"
+#include "gil.hpp"
+#include "lifecycle.hpp"
+#include "listener.hpp"
+#include "registers.hpp"
+#include "wspool/endpoint_pool.hpp"
+
+namespace py = pybind11;
+
+namespace wspool::python {
+namespace {
+
+[[noreturn]] void throw_error(const error_c& error) {
+    raise_error(error, nullptr);
+    throw py::error_already_set();
+}
+
+/// The object of this process; raises in a child of the one that made it.
+template <class T>
+std::shared_ptr<T> native_of(const owned<T>& object) {
+    auto native = object.get();
+    if (!native) {
+        raise_wrong_process(nullptr);
+        throw py::error_already_set();
+    }
+    return native;
+}
+
+using endpoint = owned<endpoint_c>;
+using pool = owned<endpoint_pool_c>;
+
+void create(const endpoint& self, const py::object& connection, const std::string& uri,
+            const py::dict& native_options, const py::object& on_message) {
+    if (PyObject_TypeCheck(connection.ptr(), &connection_type) == 0)
+        throw py::type_error("connection must be a wspool._core.Connection");
+    const auto native = native_of(self);
+    const auto options = make_options(native_options);
+    auto listener = std::make_shared<python_listener>(
+        connection.ptr(), on_message.is_none() ? nullptr : on_message.ptr());
+    std::shared_ptr<metadata_c> handle;
+    const auto error = without_gil(
+        [&] { return native->Create_new_connection(uri, std::move(listener), options, handle); });
+    if (error) throw_error(*error);
+    attach(connection.ptr(), std::move(handle));
+}
+
+void close_all(const endpoint& self, std::uint16_t code, const std::string& reason) {
+    const auto native = native_of(self);
+    const auto error = without_gil([&] { return native->Close_all_connections(code, reason); });
+    if (error) throw_error(*error);
+}
+
+bool wait_for_closing_all(const endpoint& self, const py::object& timeout) {
+    const auto native = native_of(self);
+    error_ptr failed;
+    const bool ended = wait_in_slices(seconds_or_none(timeout), [&](auto slice) {
+        failed = native->Wait_for_closing_all(slice);
+        if (failed && failed->Code() == error_e::TIMEOUT) {
+            failed.reset();
+            return false;
+        }
+        return true;
+    });
+    if (failed) throw_error(*failed);
+    return ended;
+}
+
+bool stop(const endpoint& self, const py::object& timeout) {
+    const auto native = native_of(self);
+    return wait_in_slices(seconds_or_none(timeout),
+                          [&](auto slice) { return native->Stop(slice); });
+}
+
+bool on_own_thread(const endpoint& self) { return native_of(self)->On_own_thread(); }
+
+pool instance() {
+    // Never destroyed, so not owned by what Python holds of it.
+    return pool(std::shared_ptr<endpoint_pool_c>(&endpoint_pool_c::Instance(), [](auto*) {}));
+}
+
+pool make_pool(std::size_t size) { return pool(std::make_shared<endpoint_pool_c>(size)); }
+
+py::list endpoints(const pool& self) {
+    const auto native = native_of(self);
+    py::list list;
+    for (std::size_t i = 0; i <= native->Max_index(); ++i) {
+        auto shared = native->Share_endpoint(i);
+        remember_endpoint(shared);
+        list.append(endpoint(std::move(shared)));
+    }
+    return list;
+}
+
+}  // namespace
+
+void register_endpoint(py::module_& module) {
+    py::class_<endpoint>(module, "Endpoint")
+        .def("create", &create)
+        .def("close_all_connections", &close_all)
+        .def("wait_for_closing_all", &wait_for_closing_all)
+        .def("stop", &stop)
+        .def("on_own_thread", &on_own_thread);
+    py::class_<pool>(module, "EndpointPool")
+        .def(py::init(&make_pool))
+        .def_static("instance", &instance)
+        .def("endpoints", &endpoints);
+}
+
+}  // namespace wspool::python

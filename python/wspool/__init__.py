@@ -1,0 +1,82 @@
+"""A pool of native WebSocket endpoints for programs that listen to many feeds at once.
+
+    import wspool
+
+    def on_message(connection, message):
+        print(message.json())
+
+    endpoint = wspool.EndpointPool.instance().get_endpoint()
+    connection = endpoint.create_new_connection("wss://...", on_message=on_message)
+    connection.opened.result()
+
+Sockets, TLS, framing and keepalive run on native threads without the GIL.
+"""
+
+from .connection import Connection
+from .events import Close, CloseCode, Headers, Request, Response, Statistics, Status
+from .exceptions import (
+    BufferFull,
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidMessage,
+    InvalidState,
+    InvalidStatus,
+    InvalidUpgrade,
+    InvalidURI,
+    NegotiationError,
+    PayloadTooBig,
+    PoolClosed,
+    ProtocolError,
+    ProxyError,
+    SecurityError,
+    UnknownConnection,
+    WrongProcess,
+    WSPoolError,
+)
+from .native import Message, __version__
+from .options import ConnectionOptions, Options
+from .pool import Endpoint, EndpointPool
+from .tls import TLS
+
+__all__ = [
+    "TLS",
+    "BufferFull",
+    "Close",
+    "CloseCode",
+    "ConcurrencyError",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "ConnectionOptions",
+    "Endpoint",
+    "EndpointPool",
+    "Headers",
+    "InvalidHandshake",
+    "InvalidHeader",
+    "InvalidMessage",
+    "InvalidState",
+    "InvalidStatus",
+    "InvalidURI",
+    "InvalidUpgrade",
+    "Message",
+    "NegotiationError",
+    "Options",
+    "PayloadTooBig",
+    "PoolClosed",
+    "ProtocolError",
+    "ProxyError",
+    "Request",
+    "Response",
+    "SecurityError",
+    "Statistics",
+    "Status",
+    "UnknownConnection",
+    "WSPoolError",
+    "WrongProcess",
+    "__version__",
+]

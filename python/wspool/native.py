@@ -1,0 +1,41 @@
+"""The native core. The only module that imports it."""
+
+from __future__ import annotations
+
+try:
+    from wspool._core import (
+        Connection,
+        Endpoint,
+        EndpointPool,
+        LoopbackServer,
+        Message,
+        TLSContext,
+        __version__,
+        make_certificates,
+        process_generation,
+        set_error_translator,
+    )
+except ImportError as error:
+    raise ImportError(
+        "wspool's native core (wspool._core) could not be loaded: it was not compiled for this "
+        "Python, or a library that it needs is missing. Install wspool with "
+        "'pip install .' or from a wheel for this Python version, and do not import it from its "
+        f"source folder. ({error})",
+        name="wspool._core",
+    ) from error
+
+from wspool.exceptions import from_native
+
+__all__ = [
+    "Connection",
+    "Endpoint",
+    "EndpointPool",
+    "LoopbackServer",
+    "Message",
+    "TLSContext",
+    "__version__",
+    "make_certificates",
+    "process_generation",
+]
+
+set_error_translator(from_native)

@@ -1,0 +1,347 @@
+"""The keyword options of a connection: what they may be, and how the core gets them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import ssl as ssl_module
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+
+from . import native
+from .tls import TLS, native_context
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["ConnectionOptions", "HeadersInput", "Options"]
+
+HeadersInput: TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
+LoggerLike: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
+
+#: Value of User-Agent unless another is given.
+USER_AGENT = f"Python/{sys.version_info[0]}.{sys.version_info[1]} wspool/{native.__version__}"
+
+#: Nobody waits for longer; the core counts in milliseconds and adds.
+_LONGEST = 10 * 365 * 24 * 3600.0
+_UNLIMITED = 2**63 - 1
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """The options of ``create_new_connection``; see ``Options`` for what they mean."""
+
+    additional_headers: HeadersInput | None
+    user_agent_header: str | None
+    origin: str | None
+    subprotocols: Iterable[str] | None
+    compression: str | None
+    ssl: ssl_module.SSLContext | TLS | bool | None
+    server_hostname: str | None
+    proxy: bool | None
+    local_addr: tuple[str, int] | None
+    open_timeout: float | None
+    ping_interval: float | None
+    ping_timeout: float | None
+    close_timeout: float | None
+    max_size: int | None
+    max_queue: int | tuple[int | None, int | None] | None
+    max_queue_bytes: int | None
+    write_limit: int | None
+    logger: LoggerLike | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of one connection, checked. Immutable; any thread may use it.
+
+    Make it with ``Options.from_kwargs``, which checks. Times are in seconds, and None switches
+    that deadline off; sizes are in bytes, and None is no bound.
+    """
+
+    additional_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Further headers of the opening request: a mapping, or pairs of name and value."""
+    user_agent_header: str | None = USER_AGENT
+    """Value of User-Agent; None sends none."""
+    origin: str | None = None
+    """Value of Origin (RFC 6454), for servers that ask for one."""
+    subprotocols: tuple[str, ...] = ()
+    """Subprotocols to offer, in order of preference (RFC 6455 section 1.9)."""
+    compression: str | None = "deflate"
+    """``"deflate"`` offers compression of messages (RFC 7692); None does not."""
+    ssl: ssl_module.SSLContext | TLS | None = None
+    """For wss: None verifies with the default trust; else a ``TLS`` or an ``ssl.SSLContext``."""
+    server_hostname: str | None = None
+    """Name for SNI and in the certificate, if it is not the host of the URI."""
+    proxy: bool | None = True
+    """True or None. So far connections are direct in either case."""
+    local_addr: tuple[str, int] | None = None
+    """Local address and port to connect from; port 0 takes any."""
+    open_timeout: float | None = 10
+    """For name look-up, TCP, TLS and the opening handshake together."""
+    ping_interval: float | None = 20
+    """Between keepalive pings (RFC 6455 section 5.5.2)."""
+    ping_timeout: float | None = 20
+    """Without any byte from the peer after a ping; then the connection ends with 1011."""
+    close_timeout: float | None = 10
+    """For the peer's close frame and the end of TCP (RFC 6455 section 7.1.1)."""
+    max_size: int | None = 2**20
+    """Largest message; a larger one ends the connection with 1009."""
+    max_queue: tuple[int | None, int | None] = (4096, 1024)
+    """Messages that may wait for a stalled consumer: (stop reading at, go on at)."""
+    max_queue_bytes: int | None = 16 * 2**20
+    """And their payload together; whichever bound comes first."""
+    write_limit: int | None = 64 * 2**20
+    """What may wait to be written; above it ``send`` waits, inside a callback it raises."""
+    logger: LoggerLike = field(default_factory=lambda: logging.getLogger("wspool"), repr=False)
+    """Where exceptions of callbacks go if there is no ``on_error``."""
+
+    @classmethod
+    def from_kwargs(cls, **options: Unpack[ConnectionOptions]) -> Options:
+        """Check options.
+
+        Raises:
+            TypeError: If an option is unknown or has the wrong type; the text names it.
+            ValueError: If an option has a value that it cannot have; the text names it.
+        """
+        checked: dict[str, Any] = {}
+        for name, value in options.items():
+            check = _CHECKS.get(name)
+            if check is None:
+                hint = get_close_matches(name, _CHECKS, n=1)
+                did_you_mean = f"; did you mean {hint[0]!r}?" if hint else ""
+                raise TypeError(f"unknown option {name!r}{did_you_mean}")
+            checked[name] = check(name, value)
+        return cls(**checked)
+
+    def for_uri(self, uri: str) -> Options:
+        """Check that the options fit the URI; returns them.
+
+        Raises:
+            ValueError: If TLS settings are given for a ws:// URI.
+        """
+        if uri[:3].lower() == "ws:":
+            if self.ssl is not None:
+                raise ValueError("ssl is incompatible with a ws:// URI")
+            if self.server_hostname is not None:
+                raise ValueError("server_hostname is incompatible with a ws:// URI")
+        return self
+
+    def to_native(self, *, secure: bool) -> dict[str, object]:
+        """Return the options as the core takes them.
+
+        Args:
+            secure: Whether the URI is wss://; only then the TLS settings are made.
+
+        Raises:
+            ValueError: If the SSLContext has a setting that cannot be taken over.
+            OSError: If a certificate file cannot be read.
+            ssl.SSLError: If a certificate file cannot be parsed.
+        """
+        host, port = self.local_addr or ("", 0)
+        return {
+            "additional_headers": [
+                (name, value.encode("latin-1")) for name, value in self.additional_headers
+            ],
+            "user_agent": (self.user_agent_header or "").encode("latin-1"),
+            "origin": self.origin or "",
+            "subprotocols": list(self.subprotocols),
+            "deflate": self.compression == "deflate",
+            "tls": native_context(self.ssl) if secure else None,
+            "server_hostname": self.server_hostname or "",
+            "local_address": host,
+            "local_port": port,
+            "open_timeout": _milliseconds(self.open_timeout),
+            "ping_interval": _milliseconds(self.ping_interval),
+            "ping_timeout": _milliseconds(self.ping_timeout),
+            "close_timeout": _milliseconds(self.close_timeout),
+            "max_size": _bound(self.max_size),
+            "max_queue": _bound(self.max_queue[0]),
+            "max_queue_bytes": _bound(self.max_queue_bytes),
+            "write_limit": _bound(self.write_limit),
+        }
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return 0 if seconds is None else max(1, math.ceil(seconds * 1000))
+
+
+def _bound(size: int | None) -> int:
+    return _UNLIMITED if size is None else size
+
+
+def _wrong_type(name: str, wanted: str, value: object) -> TypeError:
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
+
+
+def _string(name: str, value: object) -> str | None:
+    """Check a value that goes into a header, or None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _wrong_type(name, "a str or None", value)
+    return _header_value(name, value)
+
+
+def _header_value(name: str, value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError(f"{name} must not hold line breaks or other control characters")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must hold ISO-8859-1 characters only") from None
+    return value
+
+
+def _headers(name: str, value: object) -> tuple[tuple[str, str], ...]:
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise _wrong_type(name, "a mapping or pairs of str", value)
+    raw = getattr(value, "raw_items", None)  # wspool.Headers and alike keep repeated names
+    if callable(raw):
+        items = list(raw())
+    else:
+        items = list(value.items() if isinstance(value, Mapping) else value)
+    headers = []
+    for item in items:
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            raise _wrong_type(name, "a mapping or pairs of str", item)
+        header, content = item
+        if not isinstance(header, str) or not isinstance(content, str):
+            raise TypeError(f"{name} must have names and values of type str")
+        if not _TOKEN.fullmatch(header):
+            raise ValueError(f"{name}: {header!r} is not a header name")
+        headers.append((header, _header_value(f"{name}: the value of {header}", content)))
+    return tuple(headers)
+
+
+def _subprotocols(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise _wrong_type(name, "a list of str", value)
+    subprotocols = tuple(value)
+    for subprotocol in subprotocols:
+        if not isinstance(subprotocol, str):
+            raise _wrong_type(name, "a list of str", subprotocol)
+        if not _TOKEN.fullmatch(subprotocol):
+            raise ValueError(f"{name}: {subprotocol!r} is not a subprotocol (RFC 6455 section 4.1)")
+    if len(set(subprotocols)) != len(subprotocols):
+        raise ValueError(f"{name} must be unique (RFC 6455 section 4.1)")
+    return subprotocols
+
+
+def _compression(name: str, value: object) -> str | None:
+    if value is None or value == "deflate":
+        return "deflate" if value is not None else None
+    raise ValueError(f"{name} must be 'deflate' or None, not {value!r}")
+
+
+def _ssl(name: str, value: object) -> ssl_module.SSLContext | TLS | None:
+    if value is None or value is True:
+        return None
+    if isinstance(value, (ssl_module.SSLContext, TLS)):
+        return value
+    raise _wrong_type(name, "an ssl.SSLContext, a wspool.TLS, True or None", value)
+
+
+def _hostname(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _wrong_type(name, "a str or None", value)
+    if not value or re.search(r"[\x00-\x20\x7f/]", value):
+        raise ValueError(f"{name} must be a host name")
+    return value
+
+
+def _proxy(name: str, value: object) -> bool | None:
+    if value is None or value is True:
+        return value
+    raise ValueError(f"{name} must be True or None: proxies are not supported yet")
+
+
+def _local_addr(name: str, value: object) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise _wrong_type(name, "(host, port) or None", value)
+    host, port = value
+    if not isinstance(host, str) or not isinstance(port, int) or isinstance(port, bool):
+        raise TypeError(f"{name} must be (host, port), a str and an int")
+    if not 0 <= port <= 65535:
+        raise ValueError(f"{name} must have a port in 0..65535")
+    return host, port
+
+
+def _seconds(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong_type(name, "a number of seconds or None", value)
+    if math.isnan(value) or value <= 0:
+        raise ValueError(f"{name} must be above zero, or None to switch it off")
+    return min(value, _LONGEST)
+
+
+def _size(least: int) -> Callable[[str, object], int | None]:
+    def check(name: str, value: object) -> int | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _wrong_type(name, "an int or None", value)
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, or None for no bound")
+        return min(value, _UNLIMITED)
+
+    return check
+
+
+def _queue(name: str, value: object) -> tuple[int | None, int | None]:
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"{name} must be an int or (high, low)")
+        high, low = (_size(least)(name, bound) for least, bound in zip((1, 0), value, strict=True))
+    else:
+        high, low = _size(1)(name, value), None
+    if low is None and high is not None:
+        low = high // 4
+    if low is not None and high is not None and low > high:
+        raise ValueError(f"{name} must be (high, low) with low <= high")
+    return high, low
+
+
+def _logger(name: str, value: object) -> LoggerLike:
+    if value is None:
+        return logging.getLogger("wspool")
+    if isinstance(value, (logging.Logger, logging.LoggerAdapter)):
+        return value
+    raise _wrong_type(name, "a logging.Logger or None", value)
+
+
+_CHECKS: dict[str, Callable[[str, object], object]] = {
+    "additional_headers": _headers,
+    "user_agent_header": _string,
+    "origin": _string,
+    "subprotocols": _subprotocols,
+    "compression": _compression,
+    "ssl": _ssl,
+    "server_hostname": _hostname,
+    "proxy": _proxy,
+    "local_addr": _local_addr,
+    "open_timeout": _seconds,
+    "ping_interval": _seconds,
+    "ping_timeout": _seconds,
+    "close_timeout": _seconds,
+    "max_size": _size(0),
+    "max_queue": _queue,
+    "max_queue_bytes": _size(1),
+    "write_limit": _size(1),
+    "logger": _logger,
+}

@@ -1,0 +1,360 @@
+"""Endpoints, each a native thread with many connections, and pools of them."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import operator
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from . import native
+from .connection import Callbacks, Connection, check_close_code, check_str
+from .exceptions import InvalidState, InvalidURI, PoolClosed, UnknownConnection, redact_uri
+from .options import ConnectionOptions, Options
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from .connection import OnClose, OnError, OnFail, OnMessage, OnOpen
+
+__all__ = ["Endpoint", "EndpointPool"]
+
+#: For a thread to end once its connections have.
+_STOP_TIMEOUT = 1.0
+
+
+class Endpoint:
+    """One native thread with its event loop, and any number of connections on it.
+
+    Pools make it. Callbacks of its connections run one at a time, in the order of the events,
+    normally on its thread. One that blocks holds up the callbacks of the endpoint, but neither
+    its pings nor its reading.
+
+    Thread safety: any thread, also inside callbacks, unless a method says otherwise.
+    """
+
+    __slots__ = ("__weakref__", "_connections", "_index", "_lock", "_native")
+
+    def __init__(self, endpoint: native.Endpoint, index: int) -> None:
+        self._native = endpoint
+        self._index = index
+        # Guards the next one and Connection.ended; never held while anything waits or calls out.
+        self._lock = threading.Lock()
+        # Those that have not ended, by id.
+        self._connections: dict[int, Connection] = {}
+
+    def __repr__(self) -> str:
+        return f"<wspool.Endpoint {self._index}, {len(self._connections)} connections>"
+
+    @property
+    def index(self) -> int:
+        """The place in its pool."""
+        return self._index
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that have not ended, in the order of creation."""
+        with self._lock:
+            return [self._connections[id] for id in sorted(self._connections)]  # noqa: A001
+
+    def create_new_connection(
+        self,
+        uri: str,
+        *,
+        on_open: OnOpen | None = None,
+        on_message: OnMessage | None = None,
+        on_close: OnClose | None = None,
+        on_fail: OnFail | None = None,
+        on_error: OnError | None = None,
+        **options: Unpack[ConnectionOptions],
+    ) -> Connection:
+        """Start a connection and return at once; ``Connection.opened`` tells how it went.
+
+        The callbacks run on a native thread. An exception in one goes to ``on_error``, or with
+        its traceback to the logger; neither the thread nor the connection ends by it.
+
+        Args:
+            uri: ``ws://`` or ``wss://`` (RFC 6455 section 3).
+            on_open: ``on_open(connection)``: the opening handshake is complete.
+            on_message: ``on_message(connection, message)`` for each message, in order. Without
+                it messages are read and dropped.
+            on_close: ``on_close(connection, code, reason)``: it was open and has ended, with
+                1006 where there was no close frame. Last call.
+            on_fail: ``on_fail(connection, error)``: it could not be opened; ``error`` is an
+                exception. First and last call.
+            on_error: ``on_error(connection, exception)``: another callback raised.
+            options: See ``wspool.Options``.
+
+        Raises:
+            InvalidURI: If uri is not a WebSocket URI.
+            TypeError: If a callback is not callable, an option is unknown or has the wrong type.
+            ValueError: If an option has a value that it cannot have.
+            OSError: If a certificate file cannot be read.
+            ssl.SSLError: If a certificate file cannot be parsed.
+            PoolClosed: If the pool has been closed.
+            WrongProcess: If the endpoint was made before ``fork()``.
+        """
+        check_str("uri", uri)
+        for name, callback in (
+            ("on_open", on_open),
+            ("on_message", on_message),
+            ("on_close", on_close),
+            ("on_fail", on_fail),
+            ("on_error", on_error),
+        ):
+            _check_callable(name, callback)
+        checked = Options.from_kwargs(**options).for_uri(uri)
+        native_options = checked.to_native(secure=uri[:4].lower() == "wss:")
+        connection = Connection(self, checked, Callbacks(on_open, on_close, on_fail, on_error))
+        try:
+            self._native.create(connection, uri, native_options, on_message)
+        except InvalidURI as error:
+            raise InvalidURI(redact_uri(uri), error.msg) from None
+        except InvalidState:
+            raise PoolClosed("the pool of this endpoint has been closed") from None
+        self.remember(connection)
+        return connection
+
+    def send_msg(self, id: int, message: str | bytes, text: bool | None = None) -> None:  # noqa: A002
+        """Send a message on a connection; see ``Connection.send``.
+
+        Raises:
+            UnknownConnection: If no connection with that id is open here.
+        """
+        self._get(id).send(message, text)
+
+    def close(self, id: int, code: int = 1000, reason: str = "") -> None:  # noqa: A002
+        """Start the closing handshake on a connection; see ``Connection.close``.
+
+        Raises:
+            UnknownConnection: If no connection with that id is open here.
+        """
+        self._get(id).close(code, reason)
+
+    def disable_callbacks(self, id: int) -> None:  # noqa: A002
+        """Call no callback of a connection any more; see ``Connection.disable_callbacks``.
+
+        Raises:
+            UnknownConnection: If no connection with that id is open here.
+        """
+        self._get(id).disable_callbacks()
+
+    def close_all_connections(self, code: int = 1001, reason: str = "") -> None:
+        """Start the closing handshake on every connection, and return at once.
+
+        Args:
+            code: Close code (RFC 6455 section 7.4).
+            reason: At most 123 bytes in UTF-8.
+
+        Raises:
+            ValueError: If the code may not be sent or the reason is too long.
+        """
+        self._native.close_all_connections(check_close_code(code), check_str("reason", reason))
+
+    def wait_for_closing_all(self, timeout: float | None = None) -> None:
+        """Wait until no connection is left. Ctrl-C interrupts it.
+
+        Args:
+            timeout: In seconds; None waits without bound.
+
+        Raises:
+            TimeoutError: If some are left by then.
+            InvalidState: If called inside a callback of the endpoint, where it would wait for
+                itself.
+        """
+        if not self._native.wait_for_closing_all(timeout):
+            raise TimeoutError(f"{self!r}: not all have ended within {timeout} s")
+
+    def on_own_thread(self) -> bool:
+        """Tell whether the calling thread runs a callback of this endpoint."""
+        return self._native.on_own_thread()
+
+    def stop(self, timeout: float) -> bool:
+        """Abort every connection and stop the thread; ``EndpointPool.close`` calls it.
+
+        Args:
+            timeout: In seconds, for a callback that is running.
+
+        Returns:
+            True if the thread has ended.
+        """
+        return self._native.stop(timeout)
+
+    def remember(self, connection: Connection) -> None:
+        """Note a connection that has been made. The library calls it."""
+        with self._lock:
+            if not connection.ended:
+                self._connections[connection.id] = connection
+
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection has ended. The library calls it."""
+        with self._lock:
+            connection.ended = True
+            self._connections.pop(connection.id, None)
+
+    def _get(self, id: int) -> Connection:  # noqa: A002
+        try:
+            return self._connections[id]
+        except KeyError:
+            raise UnknownConnection(id) from None
+
+
+class EndpointPool:
+    """A fixed number of endpoints, handed out in turn.
+
+    ``EndpointPool.instance()`` is the process's own; ``EndpointPool(size)`` makes a private one.
+    As a context manager it is closed on leaving. After ``fork()`` the child has none of its
+    parent's, and ``instance()`` makes a fresh one.
+
+    Thread safety: any thread, also inside callbacks, unless a method says otherwise.
+
+    Args:
+        size: Number of endpoints; None is one a core.
+    """
+
+    __slots__ = ("__weakref__", "_closed", "_endpoints", "_native", "_turn")
+
+    def __init__(self, size: int | None = None) -> None:
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+            raise TypeError(f"size must be an int or None, not {type(size).__name__}")
+        if size is not None and not 1 <= size <= 4096:
+            raise ValueError(f"size must be in 1..4096, or None for one a core, not {size}")
+        self._take(native.EndpointPool(size or 0))
+
+    def _take(self, pool: native.EndpointPool) -> None:
+        self._native = pool
+        self._endpoints = tuple(
+            Endpoint(endpoint, index) for index, endpoint in enumerate(pool.endpoints())
+        )
+        self._turn = itertools.cycle(self._endpoints)
+        self._closed = False
+
+    @staticmethod
+    def instance() -> EndpointPool:
+        """Return the process's own pool, made at the first call and after it was closed."""
+        return _process_pool.get()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        return f"<wspool.EndpointPool {len(self._endpoints)} endpoints{state}>"
+
+    def __len__(self) -> int:
+        return len(self._endpoints)
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._endpoints)
+
+    def __getitem__(self, index: int) -> Endpoint:
+        return self.get_endpoint(index)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool has been closed."""
+        return self._closed
+
+    def max_index(self) -> int:
+        """Return the last valid index."""
+        return len(self._endpoints) - 1
+
+    def get_endpoint(self, index: int | None = None) -> Endpoint:
+        """Return an endpoint.
+
+        Args:
+            index: Which; None takes the next in turn.
+
+        Raises:
+            IndexError: If index is not in 0..max_index().
+        """
+        if index is None:
+            return next(self._turn)
+        index = operator.index(index)
+        if not 0 <= index < len(self._endpoints):
+            raise IndexError(f"index must be in 0..{self.max_index()}, not {index}")
+        return self._endpoints[index]
+
+    def close(self, timeout: float | None = 10) -> bool:
+        """Close every connection with 1001, and stop the threads. Ctrl-C interrupts it.
+
+        Args:
+            timeout: In seconds, for the closing handshakes; what is left then is aborted. None
+                waits as long as each connection's ``close_timeout``.
+
+        Returns:
+            True if all threads have ended; False if one is inside a callback that blocks.
+
+        Raises:
+            InvalidState: If called inside a callback of one of its endpoints, where it would
+                wait for itself.
+        """
+        if any(endpoint.on_own_thread() for endpoint in self._endpoints):
+            raise InvalidState("EndpointPool.close() inside a callback would wait for itself")
+        self._closed = True
+        try:
+            for endpoint in self._endpoints:
+                endpoint.close_all_connections()
+            deadline = None if timeout is None else time.monotonic() + timeout
+            for endpoint in self._endpoints:
+                with contextlib.suppress(TimeoutError):
+                    endpoint.wait_for_closing_all(_left(deadline))
+        finally:
+            for endpoint in self._endpoints:
+                endpoint.stop(0)
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        ended = [endpoint.stop(_left(deadline) or 0) for endpoint in self._endpoints]
+        return all(ended)
+
+
+class _ProcessPool:
+    """Holds the process's own pool."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: EndpointPool | None = None
+
+    def get(self) -> EndpointPool:
+        with self._lock:
+            if self._pool is None:
+                self._pool = EndpointPool.__new__(EndpointPool)
+                self._pool._take(native.EndpointPool.instance())  # noqa: SLF001
+            elif self._pool.closed:
+                # The core's own cannot be opened again.
+                self._pool = EndpointPool()
+            return self._pool
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _check_callable(name: str, callback: Callable[..., object] | None) -> None:
+    if callback is not None and not callable(callback):
+        raise TypeError(f"{name} must be callable or None, not {type(callback).__name__}")
+
+
+_process_pool = _ProcessPool()
+
+
+def _after_fork() -> None:
+    """Forget the parent's pool; its threads do not exist here, and its lock may be held."""
+    global _process_pool  # noqa: PLW0603
+    _process_pool = _ProcessPool()
+
+
+os.register_at_fork(after_in_child=_after_fork)

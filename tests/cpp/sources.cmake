@@ -1,0 +1,13 @@
+set(WSPOOL_TEST_SOURCES
+  main.cpp
+  support/frame_corpus.cpp
+  support/raw_server.cpp
+  test_callbacks.cpp
+  test_closing.cpp
+  test_frame.cpp
+  test_frame_reader.cpp
+  test_frame_verdicts.cpp
+  test_loop.cpp
+  test_opening.cpp
+  test_utf8.cpp
+)
