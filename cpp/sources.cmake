@@ -22,6 +22,7 @@ set(WSPOOL_CORE_SOURCES
   src/endpoint.cpp
   src/endpoint_core.cpp
   src/endpoint_pool.cpp
+  src/process.cpp
   src/protocol/deflate.cpp
   src/protocol/frame.cpp
   src/protocol/frame_reader.cpp

@@ -43,6 +43,8 @@ if(NOT TARGET wspool::asio)
   add_library(wspool::asio INTERFACE IMPORTED)
   set_target_properties(wspool::asio PROPERTIES
     INTERFACE_INCLUDE_DIRECTORIES "${_wspool_dir}"
-    INTERFACE_COMPILE_DEFINITIONS "ASIO_STANDALONE"
+    # Asio 1.22 takes std::aligned_alloc only where a libstdc++ header came before it, so that files
+    # with another order of includes would free what others allocated in another way.
+    INTERFACE_COMPILE_DEFINITIONS "ASIO_STANDALONE;ASIO_DISABLE_STD_ALIGNED_ALLOC"
     INTERFACE_LINK_LIBRARIES Threads::Threads)
 endif()

@@ -31,8 +31,7 @@ void callbacks_listener::On_messages(metadata_c& connection, const message_view_
     for (std::size_t i = 0; i < count && !connection.Callbacks_disabled(); ++i) {
         const auto opcode = messages[i].is_text ? websocketpp::frame::opcode::text
                                                 : websocketpp::frame::opcode::binary;
-        const auto copy =
-            std::make_shared<message>(nullptr, opcode, messages[i].payload.size());
+        const auto copy = std::make_shared<message>(nullptr, opcode, messages[i].payload.size());
         copy->set_payload(messages[i].payload.data(), messages[i].payload.size());
         try {
             callbacks_.on_msg(core->client, handle, copy, core->parser);

@@ -56,7 +56,7 @@ error_ptr unknown(int id) {
 
 error_ptr endpoint_c::Send_msg(int id, std::string_view message, bool is_text) {
     const auto connection = impl_->core->find(id);
-    return connection ? connection->Send(message, is_text) : unknown(id);
+    return connection ? connection->Send(message, is_text, {}) : unknown(id);
 }
 
 error_ptr endpoint_c::Close(int id, std::uint16_t code, std::string_view reason) {
@@ -87,9 +87,7 @@ error_ptr endpoint_c::Wait_for_closing_all(std::optional<std::chrono::nanosecond
     return std::make_unique<error_c>(error_e::TIMEOUT, "connections are still open");
 }
 
-std::shared_ptr<metadata_c> endpoint_c::Get_metadata(int id) const {
-    return impl_->core->find(id);
-}
+std::shared_ptr<metadata_c> endpoint_c::Get_metadata(int id) const { return impl_->core->find(id); }
 
 std::vector<std::shared_ptr<metadata_c>> endpoint_c::Get_connections() const {
     const auto sessions = impl_->core->all();

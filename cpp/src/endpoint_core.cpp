@@ -1,6 +1,5 @@
 #include "endpoint_core.hpp"
-
-#include <unistd.h>
+#include "process.hpp"
 
 #include <utility>
 
@@ -10,10 +9,10 @@
 
 namespace wspool::detail {
 
-endpoint_core::endpoint_core() : process_(getpid()) {}
+endpoint_core::endpoint_core() : process_(process_generation()) {}
 endpoint_core::~endpoint_core() = default;
 
-bool endpoint_core::in_owner_process() const { return process_ == getpid(); }
+bool endpoint_core::in_owner_process() const { return process_ == process_generation(); }
 
 error_ptr endpoint_core::create(const std::string& uri, std::shared_ptr<listener_c> listener,
                                 const options_t& options, std::shared_ptr<session>& out) {
@@ -89,8 +88,8 @@ bool endpoint_core::stop(std::chrono::nanoseconds timeout) {
     }
     for (const auto& one : all()) one->Abort();
     if (!loop->on_own_thread()) wait_empty(timeout);
-    return loop->stop(std::max<std::chrono::nanoseconds>(
-        until - std::chrono::steady_clock::now(), std::chrono::milliseconds(1)));
+    return loop->stop(std::max<std::chrono::nanoseconds>(until - std::chrono::steady_clock::now(),
+                                                         std::chrono::milliseconds(1)));
 }
 
 }  // namespace wspool::detail

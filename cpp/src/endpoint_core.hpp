@@ -8,8 +8,6 @@
 #include <optional>
 #include <vector>
 
-#include <sys/types.h>
-
 #include <simdjson.h>
 
 #include "runtime/loop.hpp"
@@ -45,7 +43,7 @@ public:
     simdjson::ondemand::parser parser;
 
 private:
-    const pid_t process_;
+    const unsigned process_;
     mutable std::mutex mutex_;
     std::condition_variable removed_;
     std::map<int, std::shared_ptr<session>> sessions_;  // guarded by mutex_

@@ -14,8 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include <sys/types.h>
-
 #include <asio.hpp>
 
 #include "protocol/deflate.hpp"
@@ -47,9 +45,7 @@ class endpoint_core;
 /// The parts live in files of their own: session_api.cpp (any thread), session_io.cpp (reading
 /// and writing), session_lifecycle.cpp (from connecting to the last callback),
 /// session_keepalive.cpp (pings).
-class session final : public metadata_c,
-                      public runtime::consumer,
-                      private protocol::message_sink {
+class session final : public metadata_c, public runtime::consumer, private protocol::message_sink {
 public:
     using error_code = websocketpp::lib::error_code;
     using connection_ptr = client::connection_ptr;
@@ -67,7 +63,8 @@ public:
     const std::string& Get_uri() const noexcept override { return uri_text_; }
     status_e Get_status() const noexcept override { return status_.load(); }
     std::shared_ptr<const error_c> Get_error() const override;
-    error_ptr Send(std::string_view message, bool is_text) override;
+    error_ptr Send(std::string_view message, bool is_text,
+                   std::optional<std::chrono::nanoseconds> wait) override;
     error_ptr Ping(std::string_view payload, on_pong_t on_pong) override;
     error_ptr Pong(std::string_view payload) override;
     error_ptr Close(std::uint16_t code, std::string_view reason) override;
@@ -166,7 +163,8 @@ private:
     void flush_outbox();
     void fail_writing();
     void complete_writes();
-    error_ptr append_frame(protocol::opcode_e opcode, std::string_view payload);
+    error_ptr append_frame(protocol::opcode_e opcode, std::string_view payload,
+                           std::optional<std::chrono::nanoseconds> wait);
     void update_addresses();
     void pause_if_needed();
     void drain();
@@ -184,7 +182,7 @@ private:
     const std::shared_ptr<endpoint_core> core_;
     const std::shared_ptr<runtime::loop> loop_;
     const int id_;
-    const pid_t process_;
+    const unsigned process_;
     const protocol::uri_t uri_;
     const std::string uri_text_;
     const options_t options_;
@@ -208,7 +206,7 @@ private:
     std::size_t handshake_buffer_size_ = 0;
     const websocketpp::transport::read_handler* frame_handler_ = nullptr;
     const char* incoming_ = nullptr;
-    std::string rest_;  // of a frame that is not complete
+    std::string rest_;                // of a frame that is not complete
     runtime::batch* turn_ = nullptr;  // valid within readable()
     std::uint64_t received_count_ = 0;
     std::int64_t received_ns_ = 0;
@@ -216,7 +214,7 @@ private:
     bool waiting_writable_ = false;
     bool paused_ = false;
     bool end_deferred_ = false;
-    bool ending_ = false;    // finish() has run
+    bool ending_ = false;     // finish() has run
     bool lingering_ = false;  // reading only to see the end
     bool skip_linger_ = false;
     bool stream_ended_ = false;

@@ -1,8 +1,7 @@
 /// The part of a connection that any thread may call.
 
-#include <unistd.h>
-
 #include "endpoint_core.hpp"
+#include "process.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/utf8.hpp"
 #include "session.hpp"
@@ -25,7 +24,8 @@ error_ptr wrong_process() {
 
 error_ptr check_control_payload(std::string_view payload) {
     if (payload.size() <= protocol::max_control_payload) return nullptr;
-    return make_error(error_e::INVALID_ARGUMENT, "payload: a control frame holds at most 125 bytes");
+    return make_error(error_e::INVALID_ARGUMENT,
+                      "payload: a control frame holds at most 125 bytes");
 }
 
 }  // namespace
@@ -36,32 +36,36 @@ std::shared_ptr<const error_c> session::Get_error() const {
 }
 
 error_ptr session::not_open() const {
-    if (process_ != getpid()) return wrong_process();
+    if (process_ != process_generation()) return wrong_process();
     switch (status_.load()) {
-        case status_e::OPENED: return nullptr;
+        case status_e::OPENED:
+            return nullptr;
         case status_e::CONNECTING:
             return make_error(error_e::INVALID_STATE, "the connection is not open yet");
         case status_e::CLOSING:
             return make_error(error_e::INVALID_STATE, "the connection is closing");
         case status_e::FAILED:
             return make_error(error_e::CLOSED, "the connection could not be opened");
-        case status_e::CLOSED: break;
+        case status_e::CLOSED:
+            break;
     }
     return make_error(error_e::CLOSED, "the connection is closed");
 }
 
-error_ptr session::Send(std::string_view message, bool is_text) {
+error_ptr session::Send(std::string_view message, bool is_text,
+                        std::optional<std::chrono::nanoseconds> wait) {
     if (auto error = not_open()) return error;
     if (is_text && !protocol::is_utf8(message.data(), message.size())) {
         return make_error(error_e::INVALID_ARGUMENT, "message: text must be valid UTF-8");
     }
-    auto error = append_frame(is_text ? opcode_e::text : opcode_e::binary, message);
+    auto error = append_frame(is_text ? opcode_e::text : opcode_e::binary, message, wait);
     if (!error) messages_sent_.fetch_add(1, std::memory_order_relaxed);
     return error;
 }
 
 /// Frames and masks into the outbox; asks for a flush if none is under way.
-error_ptr session::append_frame(opcode_e opcode, std::string_view payload) {
+error_ptr session::append_frame(opcode_e opcode, std::string_view payload,
+                                std::optional<std::chrono::nanoseconds> wait) {
     const std::uint32_t key = random_source::This_thread()();
     std::size_t size = protocol::client_frame_size(payload.size());
     bool request = false;
@@ -74,7 +78,11 @@ error_ptr session::append_frame(opcode_e opcode, std::string_view payload) {
             if (loop_->on_own_thread()) {
                 return make_error(error_e::BUFFER_FULL, "the write buffer is full");
             }
-            out_room_.wait(lock, fits);
+            if (!wait) {
+                out_room_.wait(lock, fits);
+            } else if (!out_room_.wait_for(lock, *wait, fits)) {
+                return make_error(error_e::TIMEOUT, "the write buffer stayed full");
+            }
         }
         if (outbox_closed_) {
             lock.unlock();
@@ -126,11 +134,11 @@ error_ptr session::Ping(std::string_view payload, on_pong_t on_pong) {
 error_ptr session::Pong(std::string_view payload) {
     if (auto error = not_open()) return error;
     if (auto error = check_control_payload(payload)) return error;
-    return append_frame(opcode_e::pong, payload);
+    return append_frame(opcode_e::pong, payload, {});
 }
 
 error_ptr session::Close(std::uint16_t code, std::string_view reason) {
-    if (process_ != getpid()) return wrong_process();
+    if (process_ != process_generation()) return wrong_process();
     if (!protocol::is_sendable_close_code(code)) {
         return make_error(error_e::INVALID_ARGUMENT,
                           "code: " + std::to_string(code) + " may not be sent in a close frame");
@@ -155,7 +163,7 @@ error_ptr session::Close(std::uint16_t code, std::string_view reason) {
 }
 
 void session::Abort() {
-    if (process_ != getpid()) return;
+    if (process_ != process_generation()) return;
     loop_->post([self = self()] {
         self->skip_linger_ = true;
         self->end(error_c(error_e::ABORTED, "the connection was aborted"));
@@ -165,7 +173,7 @@ void session::Abort() {
 bool session::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
     std::unique_lock lock(state_mutex_);
     const auto ended = [this] { return ended_; };
-    if (process_ != getpid() || loop_->on_own_thread()) return ended_;
+    if (process_ != process_generation() || loop_->on_own_thread()) return ended_;
     if (timeout) return ended_changed_.wait_for(lock, *timeout, ended);
     ended_changed_.wait(lock, ended);
     return true;
@@ -173,7 +181,7 @@ bool session::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
 
 void session::Disable_callbacks() {
     callbacks_disabled_.store(true);
-    if (process_ != getpid() || loop_->delivering()) return;
+    if (process_ != process_generation() || loop_->delivering()) return;
     disable_waits_.store(true);
     std::unique_lock lock(state_mutex_);
     ended_changed_.wait(lock, [this] { return !in_callback_.load(); });

@@ -69,9 +69,9 @@ void session::readable() {
     const std::size_t held = rest_.size();
     if (held != 0) rest_.copy(buffer, held);
     std::size_t count = 0;
-    const auto result = stream_.read(
-        buffer + held, runtime::loop::read_buffer_size - held,
-        stream_.is_tls() ? loop_->cipher_buffer() : nullptr, runtime::loop::read_buffer_size, count);
+    const auto result = stream_.read(buffer + held, runtime::loop::read_buffer_size - held,
+                                     stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
+                                     runtime::loop::read_buffer_size, count);
     bytes_received_.store(stream_.bytes_in(), std::memory_order_relaxed);
     if (result == result_e::done) {
         begin_turn();
@@ -94,7 +94,8 @@ void session::fail_reading(const error_c* error) {
     if (error != nullptr) {
         set_error(*error);
     } else if (status_.load() == status_e::CONNECTING) {
-        set_error(error_c(error_e::HANDSHAKE, "the server closed the connection during the handshake"));
+        set_error(
+            error_c(error_e::HANDSHAKE, "the server closed the connection during the handshake"));
     } else if (!received_close_) {
         set_error(error_c(error_e::CLOSED, "the connection was lost without a close frame"));
     }
@@ -109,10 +110,9 @@ void session::fail_reading(const error_c* error) {
 
 void session::read_into_handshake() {
     std::size_t count = 0;
-    const auto result =
-        stream_.read(handshake_buffer_, handshake_buffer_size_,
-                     stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
-                     runtime::loop::read_buffer_size, count);
+    const auto result = stream_.read(handshake_buffer_, handshake_buffer_size_,
+                                     stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
+                                     runtime::loop::read_buffer_size, count);
     if (result == result_e::would_block) return wait_readable();
     if (result != result_e::done) {
         // A refusal's body may end with the stream.
@@ -211,7 +211,8 @@ void session::pause_if_needed() {
 void session::caught_up(std::size_t messages, std::size_t bytes) {
     const std::size_t left_messages = aside_messages_.fetch_sub(messages) - messages;
     const std::size_t left_bytes = aside_bytes_.fetch_sub(bytes) - bytes;
-    if (left_messages > options_.queue.messages / 4 || left_bytes > options_.queue.bytes / 4) return;
+    if (left_messages > options_.queue.messages / 4 || left_bytes > options_.queue.bytes / 4)
+        return;
     loop_->post([self = self()] {
         if (!self->paused_) return;
         self->paused_ = false;

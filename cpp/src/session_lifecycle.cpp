@@ -1,8 +1,7 @@
 /// From connecting to the last callback; loop thread.
 
-#include <unistd.h>
-
 #include "endpoint_core.hpp"
+#include "process.hpp"
 #include "protocol/handshake.hpp"
 #include "session.hpp"
 
@@ -32,7 +31,7 @@ session::session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t ur
     : core_(std::move(core)),
       loop_(core_->loop),
       id_(id),
-      process_(getpid()),
+      process_(process_generation()),
       uri_(std::move(uri)),
       uri_text_(uri_.without_credentials()),
       options_(std::move(options)),
@@ -68,8 +67,8 @@ void session::start() {
         });
     }
     error_code failed;
-    const auto location = std::make_shared<websocketpp::uri>(
-        uri_.secure, uri_.host, uri_.port, uri_.resource);
+    const auto location =
+        std::make_shared<websocketpp::uri>(uri_.secure, uri_.host, uri_.port, uri_.resource);
     connection_ = core_->client.get_connection(location, failed);
     handle_ = connection_->get_handle();
     connection_->attach(self());
@@ -195,9 +194,7 @@ void session::on_open() {
     }
     status_.store(status_e::OPENED);
     start_keepalive();
-    loop_->turn().add([self = self()] {
-        self->guarded([&] { self->listener_->On_open(*self); });
-    });
+    loop_->turn().add([self = self()] { self->guarded([&] { self->listener_->On_open(*self); }); });
 }
 
 // --- closing
@@ -315,8 +312,8 @@ void session::on_fail() {
     if (connection_) {
         const auto& response = connection_->get_response();
         if (!response.error().empty()) {
-            set_error(error_c(
-                response.failed_bound() ? error_e::SECURITY : error_e::HANDSHAKE, response.error()));
+            set_error(error_c(response.failed_bound() ? error_e::SECURITY : error_e::HANDSHAKE,
+                              response.error()));
         }
     }
     set_error(error_c(error_e::HANDSHAKE, "the opening handshake failed"));

@@ -58,7 +58,8 @@ void transport_connection::async_read_at_least(std::size_t /*at_least: 1 is all 
 
 void transport_connection::async_write(char const* bytes, std::size_t size,
                                        websocketpp::transport::write_handler handler) {
-    if (const auto session = owner()) session->write({websocketpp::transport::buffer(bytes, size)}, std::move(handler));
+    if (const auto session = owner())
+        session->write({websocketpp::transport::buffer(bytes, size)}, std::move(handler));
 }
 
 void transport_connection::async_write(const std::vector<websocketpp::transport::buffer>& buffers,

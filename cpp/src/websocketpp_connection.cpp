@@ -92,9 +92,12 @@ private:
     /// websocketpp turns the code back with `to_ws`.
     static error_code code_of(unsigned close_code) {
         switch (close_code) {
-            case 1007: return ws_error::make_error_code(ws_error::invalid_payload);
-            case 1009: return ws_error::make_error_code(ws_error::message_too_big);
-            default: return ws_error::make_error_code(ws_error::protocol_violation);
+            case 1007:
+                return ws_error::make_error_code(ws_error::invalid_payload);
+            case 1009:
+                return ws_error::make_error_code(ws_error::message_too_big);
+            default:
+                return ws_error::make_error_code(ws_error::protocol_violation);
         }
     }
 
@@ -139,8 +142,7 @@ template <>
 void wspool_connection::handle_read_frame(lib::error_code const& error, size_t count) {
     if (m_internal_state != istate::PROCESS_CONNECTION || m_state == session::state::closed) return;
     if (error) {
-        const bool expected =
-            error == transport::error::eof && m_state == session::state::closing;
+        const bool expected = error == transport::error::eof && m_state == session::state::closing;
         terminate(expected ? lib::error_code() : error);
         return;
     }
@@ -169,8 +171,7 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
                 send_close_frame(static_cast<close::status::value>(failure.close_code),
                                  failure.reason, false, true);
             } else {
-                terminate(processor::error::make_error_code(
-                    processor::error::protocol_violation));
+                terminate(processor::error::make_error_code(processor::error::protocol_violation));
             }
             return;
         }
@@ -189,14 +190,15 @@ lib::error_code wspool_connection::send(void const* payload, size_t size,
     const auto session = owner();
     if (!session) return error::make_error_code(error::invalid_state);
     const std::string_view text(static_cast<const char*>(payload), size);
-    const auto problem = session->Send(text, opcode == frame::opcode::text);
+    const auto problem = session->Send(text, opcode == frame::opcode::text, {});
     if (!problem) return {};
     switch (problem->Code()) {
         case wspool::error_e::BUFFER_FULL:
             return error::make_error_code(error::send_queue_full);
         case wspool::error_e::INVALID_ARGUMENT:
             return error::make_error_code(error::invalid_utf8);
-        default: return error::make_error_code(error::invalid_state);
+        default:
+            return error::make_error_code(error::invalid_state);
     }
 }
 

@@ -109,8 +109,7 @@ int main(int argc, char** argv) {
 
     std::vector<std::thread> threads;
     for (size_t i = 0; i < num_endpoints; ++i) {
-        threads.emplace_back(process_endpoint, std::ref(pool.Get_endpoint(i)),
-                             static_cast<int>(i));
+        threads.emplace_back(process_endpoint, std::ref(pool.Get_endpoint(i)), static_cast<int>(i));
     }
     for (auto& thread : threads) {
         thread.join();

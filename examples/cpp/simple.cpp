@@ -24,9 +24,8 @@ int main(int argc, char** argv) {
         logger.Log("opened ", argv[1]);
     };
     callbacks.on_msg = [&](metadata_c::client&, websocketpp::connection_hdl,
-                           metadata_c::client::message_ptr message, simdjson::ondemand::parser&) {
-        echo.set_value(message->get_payload());
-    };
+                           metadata_c::client::message_ptr message,
+                           simdjson::ondemand::parser&) { echo.set_value(message->get_payload()); };
     callbacks.on_close = [&](uint16_t code, std::string_view reason) {
         logger.Log("closed with code ", code, reason.empty() ? "" : ": ", reason);
     };

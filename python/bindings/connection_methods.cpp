@@ -120,8 +120,14 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
         if (truth < 0) return nullptr;
         is_text = truth != 0;
     }
-    const auto error = without_gil([&] { return handle->Send(payload.view(), is_text); });
-    return result_of(error, self);
+    // In slices, so that Ctrl-C ends the wait for room in the write buffer.
+    constexpr std::chrono::milliseconds slice(50);
+    for (;;) {
+        const auto error =
+            without_gil([&] { return handle->Send(payload.view(), is_text, slice); });
+        if (!error || error->Code() != error_e::TIMEOUT) return result_of(error, self);
+        if (PyErr_CheckSignals() != 0) return nullptr;
+    }
 }
 
 /// A callable for on_pong_t, which is copied and dropped on any thread.

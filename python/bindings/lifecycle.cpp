@@ -83,8 +83,12 @@ void remember_endpoint(const std::shared_ptr<endpoint_c>& endpoint) {
     known.erase(std::remove_if(known.begin(), known.end(),
                                [](const auto& entry) { return entry.endpoint.expired(); }),
                 known.end());
-    for (const auto& entry : known)
-        if (entry.endpoint.lock() == endpoint) return;
+    for (const auto& entry : known) {
+        // Compared without lock(): that could leave the last reference to an endpoint here, where
+        // its destructor would join a thread that waits for the GIL.
+        if (!entry.endpoint.owner_before(endpoint) && !endpoint.owner_before(entry.endpoint))
+            return;
+    }
     known.push_back({endpoint, process_generation()});
 }
 

@@ -139,9 +139,9 @@ class Options:
             secure: Whether the URI is wss://; only then the TLS settings are made.
 
         Raises:
-            ValueError: If the SSLContext has a setting that cannot be taken over.
+            ValueError: If the SSLContext has a setting that cannot be taken over, or a
+                certificate file is not what it should be.
             OSError: If a certificate file cannot be read.
-            ssl.SSLError: If a certificate file cannot be parsed.
         """
         host, port = self.local_addr or ("", 0)
         return {

@@ -94,9 +94,9 @@ class Endpoint:
         Raises:
             InvalidURI: If uri is not a WebSocket URI.
             TypeError: If a callback is not callable, an option is unknown or has the wrong type.
-            ValueError: If an option has a value that it cannot have.
+            ValueError: If an option has a value that it cannot have, or a certificate file is
+                not what it should be; the text names it.
             OSError: If a certificate file cannot be read.
-            ssl.SSLError: If a certificate file cannot be parsed.
             PoolClosed: If the pool has been closed.
             WrongProcess: If the endpoint was made before ``fork()``.
         """

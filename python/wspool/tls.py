@@ -85,7 +85,7 @@ class TLS:
 
         Raises:
             OSError: If a file cannot be read.
-            ssl.SSLError: If a file cannot be parsed.
+            ValueError: If a file or a setting is not what it should be; the text names it.
         """
         with _lock:
             generation = native.process_generation()
@@ -134,9 +134,9 @@ def native_context(setting: TLS | ssl.SSLContext | None) -> native.TLSContext:
         setting: None for the default trust, a ``TLS``, or an ``ssl.SSLContext`` to take over.
 
     Raises:
-        ValueError: If the SSLContext has a setting that cannot be taken over.
+        ValueError: If the SSLContext has a setting that cannot be taken over, or a file is not
+            what it should be.
         OSError: If a file cannot be read.
-        ssl.SSLError: If a file cannot be parsed.
     """
     with _lock:
         if setting is None:

@@ -91,8 +91,12 @@ public:
 
     /// Queues a message. `text` must be valid UTF-8 (checked). Safe from any thread, also
     /// inside callbacks; frames of concurrent callers never interleave.
-    /// Errors: INVALID_STATE unless OPENED, INVALID_ARGUMENT for bad UTF-8, BUFFER_FULL.
-    virtual error_ptr Send(std::string_view message, bool is_text) = 0;
+    /// Above `options_t::write_bound` it waits for room, at most `wait` (none: until there is room
+    /// or the connection ends); on the endpoint's own thread it does not wait.
+    /// Errors: INVALID_STATE unless OPENED, INVALID_ARGUMENT for bad UTF-8, TIMEOUT after `wait`,
+    /// BUFFER_FULL on the endpoint's own thread. After an error nothing of it is sent.
+    virtual error_ptr Send(std::string_view message, bool is_text,
+                           std::optional<std::chrono::nanoseconds> wait = {}) = 0;
     /// Sends a ping (RFC 6455 section 5.5.2), payload at most 125 bytes.
     virtual error_ptr Ping(std::string_view payload, on_pong_t on_pong) = 0;
     /// Sends an unsolicited pong (section 5.5.3), payload at most 125 bytes.

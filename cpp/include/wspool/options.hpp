@@ -26,7 +26,7 @@ struct deflate_options_t {
     int server_max_window_bits = 15;  ///< 8 to 15; below 15 the server must agree
     bool client_no_context_takeover = false;
     bool server_no_context_takeover = false;  ///< the server must agree
-    int level = 1;  ///< of zlib, 1 (fast) to 9 (small)
+    int level = 1;                            ///< of zlib, 1 (fast) to 9 (small)
 };
 
 /// Settings of one connection. Copied when the connection is created.

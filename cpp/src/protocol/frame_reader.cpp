@@ -128,9 +128,9 @@ void frame_reader::begin_data(const header& frame) {
 bool frame_reader::take(const char* data, std::size_t size) {
     if (!is_compressed_) return take_plain(data, size);
     std::size_t room = max_size_ - std::min(max_size_, message_.size());
-    return inflated(inflater_->inflate(data, size, room, [this](const char* out, std::size_t count) {
-        return take_plain(out, count);
-    }));
+    return inflated(inflater_->inflate(
+        data, size, room,
+        [this](const char* out, std::size_t count) { return take_plain(out, count); }));
 }
 
 bool frame_reader::take_plain(const char* data, std::size_t size) {

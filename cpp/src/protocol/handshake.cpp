@@ -236,9 +236,9 @@ error_ptr check_response(const detail::handshake_response& response, const optio
     }
     const auto extensions = elements(fields, "Sec-WebSocket-Extensions");
     if (extensions.size() > 1 || (!extensions.empty() && !options.deflate.enabled)) {
-        return refused(error_e::NEGOTIATION,
-                       "the server chose an extension that was not offered: " +
-                           printable(extensions.back()));
+        return refused(
+            error_e::NEGOTIATION,
+            "the server chose an extension that was not offered: " + printable(extensions.back()));
     }
     std::string why;
     if (!extensions.empty() &&

@@ -38,7 +38,8 @@ void stream::start_tls(std::shared_ptr<const tls_context_c> context,
 
 stream::result_e stream::failed_by_system(const char* what, int code) {
     error_ = std::make_unique<error_c>(
-        error_e::CONNECT, std::string(what) + ": " + std::generic_category().message(code), 0, code);
+        error_e::CONNECT, std::string(what) + ": " + std::generic_category().message(code), 0,
+        code);
     return result_e::failed;
 }
 
@@ -66,13 +67,16 @@ stream::result_e stream::receive(char* out, std::size_t size, std::size_t& count
 stream::result_e stream::tls_handshake(char* scratch, std::size_t scratch_size) {
     while (true) {
         switch (tls_->handshake()) {
-            case tls_session::step_e::done: 
+            case tls_session::step_e::done:
                 tls_->keep_rest();
                 more_ = tls_->has_input();  // the server may speak first
                 return result_e::done;
-            case tls_session::step_e::closed: return result_e::end;
-            case tls_session::step_e::failed: return failed_by_tls();
-            case tls_session::step_e::wants_read: break;
+            case tls_session::step_e::closed:
+                return result_e::end;
+            case tls_session::step_e::failed:
+                return failed_by_tls();
+            case tls_session::step_e::wants_read:
+                break;
         }
         std::size_t count = 0;
         const result_e got = receive(scratch, scratch_size, count);
@@ -81,8 +85,8 @@ stream::result_e stream::tls_handshake(char* scratch, std::size_t scratch_size) 
     }
 }
 
-stream::result_e stream::read(char* out, std::size_t size, char* scratch,
-                              std::size_t scratch_size, std::size_t& count) {
+stream::result_e stream::read(char* out, std::size_t size, char* scratch, std::size_t scratch_size,
+                              std::size_t& count) {
     more_ = false;
     if (!tls_) return receive(out, size, count);
     count = 0;
@@ -103,7 +107,8 @@ stream::result_e stream::read(char* out, std::size_t size, char* scratch,
                 if (count == 0) return failed_by_tls();
                 more_ = true;  // what was read before goes out first
                 return result_e::done;
-            case tls_session::step_e::wants_read: break;
+            case tls_session::step_e::wants_read:
+                break;
         }
         if (count != 0 || received) return count != 0 ? result_e::done : result_e::would_block;
         std::size_t fed = 0;
