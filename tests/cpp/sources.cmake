@@ -7,7 +7,11 @@ set(WSPOOL_TEST_SOURCES
   test_frame.cpp
   test_frame_reader.cpp
   test_frame_verdicts.cpp
+  test_handshake.cpp
+  test_handshake_response.cpp
   test_loop.cpp
   test_opening.cpp
+  test_tls.cpp
+  test_uri.cpp
   test_utf8.cpp
 )

@@ -45,7 +45,8 @@ TEST_CASE("write_client_frame: header and size at every length form's edge") {
         const std::size_t header = size < 126 ? 2 : size < 65536 ? 4 : 10;
         CHECK((length & 0x7FU) == (size < 126 ? size : size < 65536 ? 126 : 127));
         std::uint64_t told = size < 126 ? size : 0;
-        for (std::size_t i = 2; i < header; ++i) told = told << 8 | static_cast<unsigned char>(out[i]);
+        for (std::size_t i = 2; i < header; ++i)
+            told = told << 8 | static_cast<unsigned char>(out[i]);
         CHECK(told == size);
         CHECK(client_frame_size(size) == header + 4 + size);
         CHECK(std::string_view(out.data() + header + 4, size) == payload);  // the key is 0

@@ -148,7 +148,8 @@ TEST_CASE("frame_reader.consume: random bytes never read out of bounds and never
         feeder f(5000);
         for (int i = 0; i < 20 && f.close_code() == 0; ++i) {
             std::string piece(random() % 200, '\0');
-            for (char& byte : piece) byte = static_cast<char>(random() % 3 == 0 ? 0x82 : random() % 128);
+            for (char& byte : piece)
+                byte = static_cast<char>(random() % 3 == 0 ? 0x82 : random() % 128);
             f.feed(piece);
         }
     }

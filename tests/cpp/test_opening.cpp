@@ -98,8 +98,9 @@ TEST_CASE("opening: an answer with a wrong accept key fails with UPGRADE") {
     // It was not made for this request (RFC 6455 section 4.1).
     const auto f = fail_with([](raw_peer& peer) {
         peer.read_request();
-        peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                  "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n");
+        peer.send(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n");
     });
     CHECK(f.code == error_e::UPGRADE);
     CHECK(f.response.status == 101);
@@ -154,10 +155,11 @@ TEST_CASE("opening: messages in the same segment as the answer are delivered") {
         // One write: the answer, then frames that pass the handshake's buffer of 1 KiB.
         const std::string head = peer.read_request();
         const std::size_t at = head.find("Sec-WebSocket-Key: ") + 19;
-        peer.send("HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                  "Sec-WebSocket-Accept: " +
-                  wspool::protocol::accept_for(head.substr(at, head.find('\r', at) - at)) +
-                  "\r\n\r\n" + text("one") + text(big) + text("two") + close(1000, "done"));
+        peer.send(
+            "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Accept: " +
+            wspool::protocol::accept_for(head.substr(at, head.find('\r', at) - at)) + "\r\n\r\n" +
+            text("one") + text(big) + text("two") + close(1000, "done"));
         received_frame_t f;
         CHECK(peer.read_until(8, f));
     });
@@ -225,7 +227,8 @@ TEST_CASE("opening: the callbacks of the C++ API and its future") {
     calls.on_open = [](auto& client, auto handle) {
         client.send(handle, "from client.send", websocketpp::frame::opcode::text);
     };
-    calls.on_msg = [&](auto& client, auto handle, auto message, simdjson::ondemand::parser& parser) {
+    calls.on_msg = [&](auto& client, auto handle, auto message,
+                       simdjson::ondemand::parser& parser) {
         const simdjson::padded_string json(message->get_payload());
         auto document = parser.iterate(json);
         value = document["a"].get_int64().value();

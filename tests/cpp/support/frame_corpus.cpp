@@ -34,8 +34,8 @@ std::vector<frame_case_t> make_corpus() {
     };
     const auto bad = [&](std::string name, std::string bytes, unsigned code,
                          std::string events = {}, int stock = -1, const char* why = "") {
-        all.push_back({std::move(name), std::move(bytes), std::move(events), code, 1 << 20, stock,
-                       why});
+        all.push_back(
+            {std::move(name), std::move(bytes), std::move(events), code, 1 << 20, stock, why});
     };
     const std::string euro = "\xE2\x82\xAC";
     const std::string smile = "\xF0\x9F\x98\x80";
@@ -45,8 +45,8 @@ std::vector<frame_case_t> make_corpus() {
     good("two messages", text("one") + binary("two"), "T(one)B(two)");
     good("text of every length of UTF-8", text("a\xC3\xA9" + euro + smile),
          "T(a\xC3\xA9" + euro + smile + ")");
-    for (const std::size_t size : {124U, 125U, 126U, 127U, 4091U, 4092U, 4093U, 4096U, 65535U,
-                                   65536U}) {
+    for (const std::size_t size :
+         {124U, 125U, 126U, 127U, 4091U, 4092U, 4093U, 4096U, 65535U, 65536U}) {
         const std::string payload(size, 'x');
         good("binary of " + std::to_string(size), binary(payload) + text("t"),
              described('B', payload) + "T(t)");
@@ -64,8 +64,8 @@ std::vector<frame_case_t> make_corpus() {
     good("control frames between fragments",
          text("a", false) + ping("p") + continuation("b", false) + pong("q") + continuation("c"),
          "9(p)A(q)T(abc)");
-    good("a ping inside a character", text(smile.substr(0, 2), false) + ping("") +
-                                          continuation(smile.substr(2)),
+    good("a ping inside a character",
+         text(smile.substr(0, 2), false) + ping("") + continuation(smile.substr(2)),
          "9()T(" + smile + ")");
     good("long fragments", text(euros, false) + ping("p") + continuation(euros),
          "9(p)" + described('T', euros + euros));
@@ -125,16 +125,25 @@ std::vector<frame_case_t> make_corpus() {
             "the length's top bit is unchecked");
     }
     bad("close of one byte", with_opcode(8, "\x03"), 1002);
-    for (const unsigned code : {0U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U,
-                                5000U, 65535U}) {
+    for (const unsigned code :
+         {0U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U, 2999U, 5000U, 65535U}) {
         bad("close " + std::to_string(code), close(code), 1002);
     }
     const char* const reason = "RFC 6455 section 8.1 asks for 1007, websocketpp says 1002";
     bad("bad UTF-8 in a close reason", close(1000, "\xFF"), 1007, "", 1002, reason);
     bad("close reason cut inside a character", close(1000, "\xE2\x82"), 1007, "", 1002, reason);
-    const std::vector<std::string> not_text = {
-        "\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
-        "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFE", "\xFF", "\xC3(", "\xE2\x82("};
+    const std::vector<std::string> not_text = {"\x80",
+                                               "\xC0\x80",
+                                               "\xC1\xBF",
+                                               "\xE0\x80\x80",
+                                               "\xED\xA0\x80",
+                                               "\xF0\x80\x80\x80",
+                                               "\xF4\x90\x80\x80",
+                                               "\xF5\x80\x80\x80",
+                                               "\xFE",
+                                               "\xFF",
+                                               "\xC3(",
+                                               "\xE2\x82("};
     for (std::size_t i = 0; i < not_text.size(); ++i) {
         const std::string number = std::to_string(i);
         bad("bad text " + number, text("ok") + text("a" + not_text[i] + "b"), 1007, "T(ok)");
@@ -152,8 +161,8 @@ std::vector<frame_case_t> make_corpus() {
         1007);
     bad("a character broken by the next fragment",
         text(euro.substr(0, 2), false) + continuation("x"), 1007);
-    bad("bad byte in a frame that never completes",
-        frame("ab\xFF", with_length(1, 16, 60000)), 1007);
+    bad("bad byte in a frame that never completes", frame("ab\xFF", with_length(1, 16, 60000)),
+        1007);
     bad("bad byte in a small frame that never completes", frame("ab\xFF", with_length(1, 7, 100)),
         1007);
     bad("bad byte in a small continuation that never completes",
@@ -161,7 +170,8 @@ std::vector<frame_case_t> make_corpus() {
 
     const auto bound = [&](std::string name, std::string bytes, std::string events, unsigned code,
                            std::size_t max, int stock = -1, const char* why = "") {
-        all.push_back({std::move(name), std::move(bytes), std::move(events), code, max, stock, why});
+        all.push_back(
+            {std::move(name), std::move(bytes), std::move(events), code, max, stock, why});
     };
     bound("message of max_size", binary(std::string(100, 'x')),
           described('B', std::string(100, 'x')), 0, 100);
@@ -179,8 +189,8 @@ std::vector<frame_case_t> make_corpus() {
     bound("each message has the bound to itself",
           binary(std::string(100, 'x')) + binary(std::string(100, 'y')),
           described('B', std::string(100, 'x')) + described('B', std::string(100, 'y')), 0, 100);
-    bound("control frames do not count", text(std::string(100, 'x'), false) + ping("0123456789") +
-                                             continuation(""),
+    bound("control frames do not count",
+          text(std::string(100, 'x'), false) + ping("0123456789") + continuation(""),
           "9(0123456789)" + described('T', std::string(100, 'x')), 0, 100);
     bound("fragment sizes that would wrap",
           binary("xx", false) + frame("", with_length(0, 64, INT64_MAX)), "", 1009, 100);

@@ -10,9 +10,9 @@ namespace wspool_test {
 struct frame_spec_t {
     unsigned opcode = 1;
     bool final = true;
-    unsigned reserved = 0;    // RSV1..3 as 4, 2, 1
-    bool masked = false;      // sets the bit and four zero bytes of key
-    int length_form = 0;      // 0: the shortest; else 7, 16 or 64 bits
+    unsigned reserved = 0;     // RSV1..3 as 4, 2, 1
+    bool masked = false;       // sets the bit and four zero bytes of key
+    int length_form = 0;       // 0: the shortest; else 7, 16 or 64 bits
     std::int64_t length = -1;  // what the header says; -1: the payload's
 };
 

@@ -86,9 +86,10 @@ bool raw_peer::upgrade(const std::string& extra_headers) {
     if (at == std::string::npos) return false;
     const std::size_t begin = at + name.size();
     const std::string key = head.substr(begin, head.find("\r\n", begin) - begin);
-    return send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                "Sec-WebSocket-Accept: " +
-                wspool::protocol::accept_for(key) + "\r\n" + extra_headers + "\r\n");
+    return send(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Accept: " +
+        wspool::protocol::accept_for(key) + "\r\n" + extra_headers + "\r\n");
 }
 
 bool raw_peer::read_frame(received_frame_t& out) {

@@ -45,6 +45,7 @@ public:
     /// Ends with a TCP reset.
     void reset();
     void close();
+    [[nodiscard]] int descriptor() const { return descriptor_; }
 
 private:
     bool fill(std::size_t size);

@@ -78,7 +78,8 @@ public:
         }
         if (when_end) when_end(connection);
     }
-    void On_error(wspool::metadata_c& /*connection*/, std::exception_ptr /*what*/) noexcept override {
+    void On_error(wspool::metadata_c& /*connection*/,
+                  std::exception_ptr /*what*/) noexcept override {
         note("error");
     }
 
