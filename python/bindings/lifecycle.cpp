@@ -98,16 +98,17 @@ void dispose(std::shared_ptr<void> object, unsigned object_generation) noexcept 
         return;
     }
     // A thread of its own, because this one may be the one that the destructor joins: the last
-    // reference often goes when a connection's last callback has returned.
+    // reference often goes when a connection's last callback has returned. No reference stays
+    // here: it could outlive the thread's and be the last, with the GIL held.
+    auto* const last = new std::shared_ptr<void>(std::move(object));  // leaked without a thread
     try {
         ++disposals;
-        std::thread([last = object]() mutable {
-            last.reset();
+        std::thread([last] {
+            delete last;
             --disposals;
         }).detach();
     } catch (const std::exception&) {
         --disposals;
-        new std::shared_ptr<void>(std::move(object));
     }
 }
 
