@@ -36,7 +36,9 @@ def headline(text: str) -> None:
 # --- 1. the C++ example, from Python ---
 
 
-def one_endpoint(index: int, endpoint: wspool.Endpoint, server: wspool.testing.LoopbackServer) -> bool:
+def one_endpoint(
+    index: int, endpoint: wspool.Endpoint, server: wspool.testing.LoopbackServer
+) -> bool:
     """Connect, wait until open, send, wait for the echo, close; log every step."""
     greeting = f"Hello from endpoint {index}"
     echoed = threading.Event()

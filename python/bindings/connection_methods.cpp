@@ -216,6 +216,7 @@ PyObject* wait_closed(PyObject* self, PyObject* timeout) {
 }
 
 PyObject* disable_callbacks(PyObject* self, PyObject* /*unused*/) {
+    if (handle_of(self) == nullptr) return nullptr;
     connection_of(self)->callbacks_disabled = true;
     Py_RETURN_NONE;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -53,6 +54,7 @@ class Callbacks:
 
 
 _NO_CALLBACKS = Callbacks()
+_ENDING = (Status.CLOSING, Status.CLOSED)
 
 
 class Connection(native.Connection):
@@ -353,7 +355,10 @@ class Connection(native.Connection):
                 exception = another
             else:
                 return
-        self._logger.error("exception in a callback of %r", self, exc_info=exception)
+        # A callback that sends while its own connection is being ended is no bug of its author's.
+        ending = isinstance(exception, ConnectionClosed) and self.status in _ENDING
+        level = logging.INFO if ending else logging.ERROR
+        self._logger.log(level, "exception in a callback of %r", self, exc_info=exception)
 
     def _call(self, callback: Callable[..., object] | None, *args: Any) -> None:
         if callback is None or self._callbacks_disabled:

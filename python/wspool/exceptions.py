@@ -88,6 +88,12 @@ class CloseLike(Protocol):
 class HeadersLike(Protocol):
     """What an exception holds of headers: see ``wspool.Headers``."""
 
+    def __getitem__(self, key: str) -> str:
+        """Return the only value of a header."""
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a header is there."""
+
     def get_all(self, key: str) -> list[str]:
         """Return all values of a header."""
 

@@ -278,6 +278,16 @@ class TestExceptions:
         assert record.exc_info[0] is ZeroDivisionError
         assert "in fail" in caplog.text
 
+    def test_of_sending_to_an_ended_connection(self, pool, echo, caplog):
+        """A callback that sends while its own connection ends is noted, but not as an error."""
+        with caplog.at_level(logging.INFO, logger="wspool"):
+            connection = opened(pool, echo, on_close=lambda c, code, reason: c.send("x"))
+            connection.close()
+            connection.wait_closed(10)
+        (record,) = caplog.records
+        assert record.levelno == logging.INFO
+        assert record.exc_info[0] is wspool.ConnectionClosedOK
+
     def test_of_on_fail(self, pool, caplog):
         """on_fail may fail as well."""
 

@@ -33,9 +33,7 @@ def test_demo(captures, tmp_path):
     folder = ROOT.parent / "shared" / "data" if captures == "captured" else tmp_path / "none"
     if captures == "captured" and not folder.is_dir():
         pytest.skip("the folder of captures is not here")
-    printed = run(
-        sys.executable, PYTHON / "demo.py", "--connections", 5, "--captures", folder
-    )
+    printed = run(sys.executable, PYTHON / "demo.py", "--connections", 5, "--captures", folder)
     assert "Connections completed: " in printed
     assert ("captures of six exchanges" in printed) == (captures == "captured")
     assert re.search(r"lost +0\n", printed)
@@ -46,7 +44,8 @@ def test_demo_notices_a_loss():
     """The demonstration's comparison is not one that always agrees."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import demo;"
-        "sent = [{'path': '/feed/0', 'messages_sent': 2, 'payload_bytes_sent': 3, 'crc32_sent': 9}];"
+        "sent = [{'path': '/feed/0', 'messages_sent': 2,"
+        " 'payload_bytes_sent': 3, 'crc32_sent': 9}];"
         "assert not demo.report(sent, [demo.Tally(1, 3, 9)], 1.0, 1.0);"
         "assert not demo.report(sent, [demo.Tally(2, 3, 8)], 1.0, 1.0);"
         "assert demo.report(sent, [demo.Tally(2, 3, 9)], 1.0, 1.0)"

@@ -133,7 +133,6 @@ class TestFork:
             if child == 0:
                 status = 1
                 try:
-                    # Not disable_callbacks(): none comes here, and it touches nothing.
                     for call in (
                         lambda: connection.send("x"),
                         lambda: connection.ping(),
@@ -141,6 +140,7 @@ class TestFork:
                         lambda: connection.close(),
                         lambda: connection.abort(),
                         lambda: connection.wait_closed(1),
+                        lambda: connection.disable_callbacks(),
                         lambda: connection.status,
                         lambda: connection.close_code,
                         lambda: connection.statistics,

@@ -110,8 +110,8 @@ public:
     /// Waits until the last callback (on_close or on_fail) has returned. True if it has.
     /// On the endpoint's own thread it returns at once.
     virtual bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout = {}) = 0;
-    /// No callback starts after this returns. Called from another thread while one runs, it
-    /// waits for that one to return.
+    /// No callback starts after this returns, but for those of `Ping`, which still tell their
+    /// callers. Called from another thread while one runs, it waits for that one to return.
     virtual void Disable_callbacks() = 0;
     [[nodiscard]] virtual bool Callbacks_disabled() const noexcept = 0;
 
