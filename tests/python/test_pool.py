@@ -324,7 +324,7 @@ class TestEndpoint:
 
 
 PRELUDE = """
-import os, signal, sys, threading, time
+import os, signal, sys, threading, time, types
 import wspool, wspool.testing
 server = wspool.testing.echo()
 pool = wspool.EndpointPool.instance()
@@ -437,13 +437,18 @@ class TestExit:
 
     def test_close_callbacks_run(self):
         """Connections get a closing handshake at exit, and their callbacks are told."""
-        result, _ = run(
-            """
-            def on_close(connection, code, reason):
-                os.write(1, b"%d\\n" % code)
-            made = opened(3, on_close=on_close)
-            """
-        )
+        # A server of another process: one of the same would end at exit as well.
+        with wspool.testing.echo() as server:
+            result, _ = run(
+                f"""
+                server = types.SimpleNamespace(uri={server.uri!r})
+                def on_close(connection, code, reason):
+                    os.write(1, b"%d\\n" % code)
+                made = opened(3, on_close=on_close)
+                """
+            )
+            assert server.wait_idle(10)
+            assert [c.close_code_received for c in server.connections] == [1001] * 3
         assert result.stdout.split() == ["1001"] * 3
 
     def test_again_and_again(self):
