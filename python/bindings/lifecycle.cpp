@@ -98,17 +98,17 @@ void dispose(std::shared_ptr<void> object, unsigned object_generation) noexcept 
         return;
     }
     // A thread of its own, because this one may be the one that the destructor joins: the last
-    // reference often goes when a connection's last callback has returned. No reference stays
-    // here: it could outlive the thread's and be the last, with the GIL held.
-    auto* const last = new std::shared_ptr<void>(std::move(object));  // leaked without a thread
+    // reference often goes when a connection's last callback has returned. No other reference is
+    // kept meanwhile, which could turn out to be the last.
+    auto* const last = new std::shared_ptr<void>(std::move(object));
+    ++disposals;
     try {
-        ++disposals;
         std::thread([last] {
             delete last;
             --disposals;
         }).detach();
     } catch (const std::exception&) {
-        --disposals;
+        --disposals;  // leaked
     }
 }
 

@@ -4,6 +4,7 @@ set(WSPOOL_TEST_SOURCES
   support/raw_server.cpp
   test_callbacks.cpp
   test_closing.cpp
+  test_deflate.cpp
   test_frame.cpp
   test_frame_reader.cpp
   test_frame_verdicts.cpp

@@ -1,7 +1,6 @@
 """EndpointPool and Endpoint."""
 
 import gc
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -547,36 +546,49 @@ class TestFork:
         )
         assert result.stdout == "done\n"
 
-    @pytest.mark.parametrize("method", ["fork", "spawn"])
-    @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-    def test_multiprocessing(self, server, method):
+    @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+    def test_multiprocessing(self, server, method, tmp_path):
         """Worker processes use the library beside their parent."""
-        connection = open_connection(EndpointPool.instance().get_endpoint(), server)
-        context = multiprocessing.get_context(method)
-        with context.Pool(2) as workers:
-            assert workers.map(_echo_in_child, [server.uri] * 4, chunksize=1) == ["hello"] * 4
-        connection.send("x")
-        connection.close()
-        connection.wait_closed(10)
+        script = tmp_path / "workers.py"
+        script.write_text(WORKERS)
+        result = subprocess.run(
+            [sys.executable, str(script), method, server.uri],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == "hello hello hello hello\n"
 
 
-def _echo_in_child(uri):
+WORKERS = """
+import multiprocessing, sys, threading, warnings
+import wspool
+
+def echo(uri):
     received = []
     done = threading.Event()
-
     def on_message(connection, message):
         received.append(message.text)
         done.set()
-
-    connection = (
-        EndpointPool.instance().get_endpoint().create_new_connection(uri, on_message=on_message)
-    )
-    connection.opened.result(10)
-    connection.send("hello")
-    assert done.wait(10)
-    connection.close()
-    connection.wait_closed(10)
+    endpoint = wspool.EndpointPool.instance().get_endpoint()
+    with endpoint.create_new_connection(uri, on_message=on_message) as connection:
+        connection.opened.result(10)
+        connection.send("hello")
+        assert done.wait(10)
     return received[0]
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", DeprecationWarning)
+    _, method, uri = sys.argv
+    endpoint = wspool.EndpointPool.instance().get_endpoint()
+    with endpoint.create_new_connection(uri) as connection:
+        assert connection.opened.result(10) is wspool.Status.OPENED
+        with multiprocessing.get_context(method).Pool(2) as workers:
+            print(*workers.map(echo, [uri] * 4, chunksize=1))
+        connection.send("still here")
+"""
 
 
 def test_signals_reach_python_handlers():
