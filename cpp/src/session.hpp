@@ -255,6 +255,7 @@ private:
     std::shared_ptr<const error_c> error_;
     std::optional<close_frame_t> received_close_;
     std::optional<close_frame_t> sent_close_;
+    std::optional<close_frame_t> closing_with_;  // asked for, on its way to the loop
     bool received_close_first_ = false;
     request_t request_;
     response_t response_;

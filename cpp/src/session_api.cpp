@@ -150,7 +150,12 @@ error_ptr session::Close(std::uint16_t code, std::string_view reason) {
         return make_error(error_e::INVALID_ARGUMENT, "reason: must be valid UTF-8");
     }
     status_e expected = status_e::OPENED;
-    status_.compare_exchange_strong(expected, status_e::CLOSING);
+    {
+        const std::lock_guard lock(state_mutex_);
+        if (status_.compare_exchange_strong(expected, status_e::CLOSING)) {
+            closing_with_ = close_frame_t{code, std::string(reason)};
+        }
+    }
     if (expected == status_e::CONNECTING) {
         Abort();
     } else if (expected == status_e::OPENED) {
@@ -194,7 +199,7 @@ std::optional<close_frame_t> session::Received_close() const {
 
 std::optional<close_frame_t> session::Sent_close() const {
     const std::lock_guard lock(state_mutex_);
-    return sent_close_;
+    return sent_close_ ? sent_close_ : closing_with_;
 }
 
 bool session::Received_close_first() const {

@@ -327,6 +327,10 @@ void session::on_fail() {
 
 void session::on_close() {
     status_.store(status_e::CLOSED);
+    {
+        const std::lock_guard lock(state_mutex_);
+        closing_with_.reset();  // if it was not sent by now, it never is
+    }
     drop_pings();
     loop_->turn().add([self = self()] {
         const auto received = self->Received_close();

@@ -104,6 +104,13 @@ def failed(pool, uri, **arguments):
     return connection
 
 
+def wait_until(condition, timeout=10):
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.01)
+
+
 class Inbox:
     """Collects messages; waits for them."""
 
@@ -288,6 +295,7 @@ class TestClose:
             connection = opened(pool, uri)
             connection.close(code, "because")
             connection.wait_closed(10)
+            wait_until(lambda: seen)  # the server's handler goes on a little
         assert seen == [(code, "because")]
         assert connection.status is Status.CLOSED
         assert (connection.close_code, connection.close_reason) == (code, "because")
@@ -422,6 +430,7 @@ class TestClose:
             with pytest.raises(ZeroDivisionError), opened(pool, uri) as connection:
                 _ = 1 / 0
             assert connection.status is Status.CLOSED
+            wait_until(lambda: len(codes) == 2)
         assert sorted(codes) == [1000, 1011]
 
     def test_wait_closed_times_out(self, pool, echo):
