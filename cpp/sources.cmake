@@ -28,6 +28,7 @@ set(WSPOOL_CORE_SOURCES
   src/protocol/frame_reader.cpp
   src/protocol/handshake.cpp
   src/protocol/handshake_response.cpp
+  src/protocol/text.cpp
   src/protocol/uri.cpp
   src/protocol/utf8.cpp
   src/random_source.cpp

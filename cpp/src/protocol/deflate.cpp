@@ -8,19 +8,13 @@
 
 #include <zlib.h>
 
-#include "protocol/handshake.hpp"
+#include "protocol/text.hpp"
 
 namespace wspool::protocol {
 
 namespace {
 
 constexpr std::size_t step_size = 32 * 1024;
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
 
 /// Window bits: 8 to 15 in decimal without leading zeros, perhaps quoted (section 7.1.2).
 bool read_window_bits(std::string_view value, int& out) {

@@ -35,12 +35,6 @@ bool is_field_value(std::string_view text) {  // RFC 9110 section 5.5
     });
 }
 
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-    return text;
-}
-
 /// All elements of a comma-separated field, over all its lines (RFC 9110 section 5.6.1).
 std::vector<std::string_view> elements(const detail::header_list_t& fields, std::string_view name) {
     std::vector<std::string_view> found;
@@ -108,12 +102,6 @@ bool is_token(std::string_view text) {  // RFC 9110 section 5.6.2
     return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
         const auto byte = static_cast<unsigned char>(c);
         return byte < 0x80 && (std::isalnum(byte) != 0 || marks.find(c) != std::string_view::npos);
-    });
-}
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-        return std::tolower(x) == std::tolower(y);
     });
 }
 

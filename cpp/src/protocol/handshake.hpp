@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "protocol/deflate.hpp"
+#include "protocol/text.hpp"
 #include "protocol/uri.hpp"
 #include "wspool/detail/handshake_messages.hpp"
 #include "wspool/error.hpp"
@@ -19,7 +20,6 @@ std::string accept_for(std::string_view key);
 std::string make_key();
 
 bool is_token(std::string_view text);
-bool equals_ignoring_case(std::string_view a, std::string_view b);
 
 /// Refuses headers, subprotocols and texts that cannot stand in a request; the error names the
 /// option. Null if all is well.

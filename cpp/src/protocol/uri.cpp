@@ -4,15 +4,11 @@
 #include <cctype>
 #include <charconv>
 
+#include "protocol/text.hpp"
+
 namespace wspool::protocol {
 
 namespace {
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-        return std::tolower(x) == std::tolower(y);
-    });
-}
 
 int hex_digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
