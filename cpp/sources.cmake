@@ -6,8 +6,11 @@ set(WSPOOL_CORE_HEADERS
   include/wspool/error.hpp
   include/wspool/export.hpp
   include/wspool/listener.hpp
+  include/wspool/message_queue.hpp
   include/wspool/metadata.hpp
   include/wspool/options.hpp
+  include/wspool/ready_list.hpp
+  include/wspool/sink.hpp
   include/wspool/tls.hpp
   include/wspool/version.hpp
   include/wspool/wspool.hpp
@@ -22,6 +25,7 @@ set(WSPOOL_CORE_SOURCES
   src/endpoint.cpp
   src/endpoint_core.cpp
   src/endpoint_pool.cpp
+  src/message_queue.cpp
   src/process.cpp
   src/protocol/deflate.cpp
   src/protocol/frame.cpp
@@ -32,6 +36,7 @@ set(WSPOOL_CORE_SOURCES
   src/protocol/uri.cpp
   src/protocol/utf8.cpp
   src/random_source.cpp
+  src/ready_list.cpp
   src/runtime/delivery.cpp
   src/runtime/loop.cpp
   src/session_api.cpp

@@ -27,7 +27,16 @@ error_ptr endpoint_c::Create_new_connection(const std::string& uri,
                                             const options_t& options,
                                             std::shared_ptr<metadata_c>& connection) {
     std::shared_ptr<detail::session> made;
-    auto error = impl_->core->create(uri, std::move(listener), options, made);
+    auto error = impl_->core->create(uri, {std::move(listener), nullptr}, options, made);
+    if (!error) connection = std::move(made);
+    return error;
+}
+
+error_ptr endpoint_c::Create_new_connection(const std::string& uri, std::shared_ptr<sink_c> sink,
+                                            const options_t& options,
+                                            std::shared_ptr<metadata_c>& connection) {
+    std::shared_ptr<detail::session> made;
+    auto error = impl_->core->create(uri, {nullptr, std::move(sink)}, options, made);
     if (!error) connection = std::move(made);
     return error;
 }

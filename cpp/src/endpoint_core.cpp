@@ -14,7 +14,7 @@ endpoint_core::~endpoint_core() = default;
 
 bool endpoint_core::in_owner_process() const { return process_ == process_generation(); }
 
-error_ptr endpoint_core::create(const std::string& uri, std::shared_ptr<listener_c> listener,
+error_ptr endpoint_core::create(const std::string& uri, consumer_t consumer,
                                 const options_t& options, std::shared_ptr<session>& out) {
     if (!in_owner_process()) {
         return std::make_unique<error_c>(error_e::WRONG_PROCESS,
@@ -39,7 +39,7 @@ error_ptr endpoint_core::create(const std::string& uri, std::shared_ptr<listener
         }
         const int id = next_id_++;
         out = std::make_shared<session>(shared_from_this(), id, std::move(parts), options,
-                                        std::move(tls), std::move(listener));
+                                        std::move(tls), std::move(consumer));
         sessions_.emplace(id, out);
     }
     loop->post([started = out] { started->start(); });

@@ -26,8 +26,8 @@ public:
     endpoint_core();
     ~endpoint_core();
 
-    error_ptr create(const std::string& uri, std::shared_ptr<listener_c> listener,
-                     const options_t& options, std::shared_ptr<session>& out);
+    error_ptr create(const std::string& uri, consumer_t consumer, const options_t& options,
+                     std::shared_ptr<session>& out);
     [[nodiscard]] std::shared_ptr<session> find(int id) const;
     [[nodiscard]] std::vector<std::shared_ptr<session>> all() const;
     /// Called by a connection after its last callback.

@@ -27,10 +27,17 @@
 #include "wspool/listener.hpp"
 #include "wspool/metadata.hpp"
 #include "wspool/options.hpp"
+#include "wspool/sink.hpp"
 
 namespace wspool::detail {
 
 class endpoint_core;
+
+/// Who gets what happens on a connection: one of the two.
+struct consumer_t {
+    std::shared_ptr<listener_c> listener;  ///< user code, called by the thread that delivers
+    std::shared_ptr<sink_c> sink;          ///< native, called right at the read
+};
 
 /// One connection: what metadata_c promises, the I/O behind websocketpp's transport policy, and
 /// the sink of the frame reader.
@@ -51,7 +58,7 @@ public:
     using connection_ptr = client::connection_ptr;
 
     session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t uri, options_t options,
-            std::shared_ptr<const tls_context_c> tls, std::shared_ptr<listener_c> listener);
+            std::shared_ptr<const tls_context_c> tls, consumer_t consumer);
     ~session() override;
 
     std::shared_ptr<session> self() {
@@ -65,11 +72,14 @@ public:
     std::shared_ptr<const error_c> Get_error() const override;
     error_ptr Send(std::string_view message, bool is_text,
                    std::optional<std::chrono::nanoseconds> wait) override;
+    error_ptr Send_fragment(std::string_view payload, bool is_text, bool is_first, bool is_final,
+                            std::optional<std::chrono::nanoseconds> wait) override;
     error_ptr Ping(std::string_view payload, on_pong_t on_pong) override;
     error_ptr Pong(std::string_view payload) override;
     error_ptr Close(std::uint16_t code, std::string_view reason) override;
     void Abort() override;
     bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout) override;
+    void Resume_reading() override;
     void Disable_callbacks() override;
     bool Callbacks_disabled() const noexcept override { return callbacks_disabled_.load(); }
     std::optional<close_frame_t> Received_close() const override;
@@ -134,6 +144,7 @@ private:
     // protocol::message_sink
     void on_message(std::string_view payload, bool is_text) override;
     void on_message(std::string&& payload, bool is_text) override;
+    void on_fragment(std::string&& payload, bool is_text, bool first, bool final) override;
 
     // Lifecycle
     void connected(error_ptr error, asio::ip::tcp::socket socket);
@@ -157,14 +168,23 @@ private:
     void read_into_handshake();
     void begin_turn();
     void end_turn();
+    void hand_to_sink();
+    [[nodiscard]] bool drops_messages() const;
     void fail_reading(const error_c* error);
     void request_flush();
     void flush();
     void flush_outbox();
     void fail_writing();
     void complete_writes();
-    error_ptr append_frame(protocol::opcode_e opcode, std::string_view payload,
+    struct frame_t {
+        protocol::opcode_e opcode;
+        bool is_final = true;
+        bool is_text = false;  ///< a fragment of a text message
+    };
+    error_ptr append_frame(const frame_t& frame, std::string_view payload,
                            std::optional<std::chrono::nanoseconds> wait);
+    error_ptr check_fragment(const frame_t& frame, std::string_view payload);
+    void write_frame(const frame_t& frame, std::string_view payload, std::uint32_t key);
     void update_addresses();
     void pause_if_needed();
     void drain();
@@ -188,7 +208,9 @@ private:
     const options_t options_;
     const std::shared_ptr<const tls_context_c> tls_;
     const std::string key_;
+    const bool has_sink_;
     std::shared_ptr<listener_c> listener_;  // loop thread, and the delivering one
+    std::shared_ptr<sink_c> sink_;          // loop thread
 
     std::atomic<status_e> status_{status_e::CONNECTING};
 
@@ -213,6 +235,7 @@ private:
     bool waiting_readable_ = false;
     bool waiting_writable_ = false;
     bool paused_ = false;
+    bool close_sent_ = false;  // our close frame: reading is not paused any more
     bool end_deferred_ = false;
     bool ending_ = false;     // finish() has run
     bool lingering_ = false;  // reading only to see the end
@@ -246,6 +269,9 @@ private:
     std::uint64_t outbox_total_ = 0;
     std::size_t buffered_ = 0;  // accepted, not yet given to the system
     bool outbox_closed_ = true;
+    bool room_wanted_ = false;      // somebody was told that there is none
+    bool sends_fragments_ = false;  // a message has begun and not ended
+    protocol::utf8_validator fragments_utf8_;
     bool flush_requested_ = false;
     std::unique_ptr<protocol::deflater> deflater_;  // set once, when agreed
 

@@ -58,16 +58,47 @@ error_ptr session::Send(std::string_view message, bool is_text,
     if (is_text && !protocol::is_utf8(message.data(), message.size())) {
         return make_error(error_e::INVALID_ARGUMENT, "message: text must be valid UTF-8");
     }
-    auto error = append_frame(is_text ? opcode_e::text : opcode_e::binary, message, wait);
+    auto error = append_frame({is_text ? opcode_e::text : opcode_e::binary}, message, wait);
     if (!error) messages_sent_.fetch_add(1, std::memory_order_relaxed);
     return error;
 }
 
+error_ptr session::Send_fragment(std::string_view payload, bool is_text, bool is_first,
+                                 bool is_final, std::optional<std::chrono::nanoseconds> wait) {
+    if (auto error = not_open()) return error;
+    const auto opcode = !is_first ? opcode_e::continuation
+                        : is_text ? opcode_e::text
+                                  : opcode_e::binary;
+    auto error = append_frame({opcode, is_final, is_text}, payload, wait);
+    if (!error && is_final) messages_sent_.fetch_add(1, std::memory_order_relaxed);
+    return error;
+}
+
+/// What of a message in fragments cannot be told from one fragment alone. out_mutex_ is held.
+error_ptr session::check_fragment(const frame_t& frame, std::string_view payload) {
+    if (protocol::is_control(frame.opcode)) return nullptr;
+    const bool continues = frame.opcode == opcode_e::continuation;
+    if (sends_fragments_ && !continues) {
+        return make_error(error_e::CONCURRENCY, "another message is being sent in fragments");
+    }
+    if (!sends_fragments_ && continues) {
+        return make_error(error_e::INVALID_STATE, "no message is being sent in fragments");
+    }
+    if (!continues && frame.is_final) return nullptr;
+    if (!continues) fragments_utf8_.reset();
+    if (frame.is_text && (!fragments_utf8_.consume(payload.data(), payload.size()) ||
+                          (frame.is_final && !fragments_utf8_.complete()))) {
+        return make_error(error_e::INVALID_ARGUMENT, "message: text must be valid UTF-8");
+    }
+    sends_fragments_ = !frame.is_final;
+    return nullptr;
+}
+
 /// Frames and masks into the outbox; asks for a flush if none is under way.
-error_ptr session::append_frame(opcode_e opcode, std::string_view payload,
+error_ptr session::append_frame(const frame_t& frame, std::string_view payload,
                                 std::optional<std::chrono::nanoseconds> wait) {
     const std::uint32_t key = random_source::This_thread()();
-    std::size_t size = protocol::client_frame_size(payload.size());
+    const std::size_t size = protocol::client_frame_size(payload.size());
     bool request = false;
     {
         std::unique_lock lock(out_mutex_);
@@ -80,7 +111,8 @@ error_ptr session::append_frame(opcode_e opcode, std::string_view payload,
             }
             if (!wait) {
                 out_room_.wait(lock, fits);
-            } else if (!out_room_.wait_for(lock, *wait, fits)) {
+            } else if (wait->count() <= 0 || !out_room_.wait_for(lock, *wait, fits)) {
+                room_wanted_ = true;
                 return make_error(error_e::TIMEOUT, "the write buffer stayed full");
             }
         }
@@ -90,25 +122,32 @@ error_ptr session::append_frame(opcode_e opcode, std::string_view payload,
             return error ? std::move(error)
                          : make_error(error_e::INVALID_STATE, "the connection is closing");
         }
-        bool compressed = false;
-        if (deflater_ && payload.size() >= protocol::deflater::threshold &&
-            !protocol::is_control(opcode)) {
-            // In the order of sending, which the context carries over: so under the lock.
-            const std::string_view deflated = deflater_->deflate(payload);
-            if (!deflated.empty()) {
-                compressed = true;
-                payload = deflated;
-                size = protocol::client_frame_size(payload.size());
-            }
-        }
-        protocol::write_client_frame(outbox_.extend(size), opcode, true, compressed, payload, key);
-        outbox_total_ += size;
-        buffered_ += size;
+        if (auto error = check_fragment(frame, payload)) return error;
+        write_frame(frame, payload, key);
         request = !flush_requested_;
         flush_requested_ = true;
     }
     if (request) request_flush();
     return nullptr;
+}
+
+/// out_mutex_ is held.
+void session::write_frame(const frame_t& frame, std::string_view payload, std::uint32_t key) {
+    bool compressed = false;
+    if (deflater_ && payload.size() >= protocol::deflater::threshold && frame.is_final &&
+        (frame.opcode == opcode_e::text || frame.opcode == opcode_e::binary)) {
+        // In the order of sending, which the context carries over: so under the lock.
+        const std::string_view deflated = deflater_->deflate(payload);
+        if (!deflated.empty()) {
+            compressed = true;
+            payload = deflated;
+        }
+    }
+    const std::size_t size = protocol::client_frame_size(payload.size());
+    protocol::write_client_frame(outbox_.extend(size), frame.opcode, frame.is_final, compressed,
+                                 payload, key);
+    outbox_total_ += size;
+    buffered_ += size;
 }
 
 void session::request_flush() {
@@ -134,7 +173,7 @@ error_ptr session::Ping(std::string_view payload, on_pong_t on_pong) {
 error_ptr session::Pong(std::string_view payload) {
     if (auto error = not_open()) return error;
     if (auto error = check_control_payload(payload)) return error;
-    return append_frame(opcode_e::pong, payload, {});
+    return append_frame({opcode_e::pong}, payload, {});
 }
 
 error_ptr session::Close(std::uint16_t code, std::string_view reason) {
@@ -182,6 +221,15 @@ bool session::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
     if (timeout) return ended_changed_.wait_for(lock, *timeout, ended);
     ended_changed_.wait(lock, ended);
     return true;
+}
+
+void session::Resume_reading() {
+    if (process_ != process_generation()) return;
+    loop_->post([self = self()] {
+        if (!self->paused_) return;
+        self->paused_ = false;
+        self->wait_readable();
+    });
 }
 
 void session::Disable_callbacks() {

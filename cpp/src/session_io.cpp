@@ -142,6 +142,7 @@ void session::drain() {
 }
 
 bool session::defer_end(const websocketpp::transport::read_handler& handler) {
+    if (sink_) hand_to_sink();  // cannot answer, so nothing is gained by waiting
     if (loop_->turn().empty()) return false;
     frame_handler_ = &handler;
     reader_.keep_control();  // it lies in this turn's buffer
@@ -164,25 +165,61 @@ void session::keep_rest(const char* bytes, std::size_t size) {
 
 void session::on_message(std::string_view payload, bool is_text) {
     ++received_count_;
-    turn_->add(message_view_t{payload, received_ns_, is_text});
+    if (sink_) {
+        loop_->for_sink().messages.push_back({payload, received_ns_, is_text});
+    } else if (!drops_messages()) {
+        turn_->add(message_view_t{payload, received_ns_, is_text});
+    }
 }
 
 void session::on_message(std::string&& payload, bool is_text) {
+    if (sink_) return on_fragment(std::move(payload), is_text, true, true);
     ++received_count_;
-    turn_->add(std::move(payload), is_text, received_ns_);
+    if (!drops_messages()) turn_->add(std::move(payload), is_text, received_ns_);
 }
 
-/// What the frame reader finds until the end of this turn goes to user code as ours.
+/// Comes only where a sink asked for fragments.
+void session::on_fragment(std::string&& payload, bool is_text, bool first, bool final) {
+    if (final) ++received_count_;
+    auto& staged = loop_->for_sink();
+    std::string& kept = staged.kept.emplace_back(std::move(payload));
+    staged.messages.push_back({kept, received_ns_, is_text, first, final, &kept});
+}
+
+/// True for what comes after our close frame while a stalled listener's bound is reached: reading
+/// goes on then, for the peer's close frame.
+bool session::drops_messages() const {
+    return close_sent_ && (aside_messages_.load() >= options_.queue.messages ||
+                           aside_bytes_.load() >= options_.queue.bytes);
+}
+
+/// What the frame reader finds until the end of this turn is handed out as ours.
 void session::begin_turn() {
     turn_ = &loop_->turn();
-    turn_->begin(self());
+    if (!sink_) turn_->begin(self());
     last_received_ = runtime::steady_now();
     received_ns_ = runtime::unix_now();
 }
 
 void session::end_turn() {
+    if (sink_) hand_to_sink();
     turn_->begin(nullptr);
     messages_received_.store(received_count_, std::memory_order_relaxed);
+}
+
+void session::hand_to_sink() {
+    auto& staged = loop_->for_sink();
+    if (staged.messages.empty()) return;
+    const auto verdict = sink_->On_messages(staged.messages.data(), staged.messages.size());
+    staged.clear();
+    if (verdict == sink_c::verdict_e::PAUSE && !close_sent_) {
+        paused_ = true;
+        pauses_.fetch_add(1, std::memory_order_relaxed);
+    } else if (verdict == sink_c::verdict_e::FAIL && connection_) {
+        set_error(error_c(error_e::QUEUE_FULL, "the receive queue is full"));
+        error_code failed;
+        connection_->close(1008, "receive queue is full", failed);
+    }
 }
 
 // --- delivering
@@ -200,8 +237,9 @@ void session::set_aside(std::size_t messages, std::size_t bytes) {
 }
 
 void session::pause_if_needed() {
-    if (paused_ || (aside_messages_.load() < options_.queue.messages &&
-                    aside_bytes_.load() < options_.queue.bytes)) {
+    if (paused_ || close_sent_ ||
+        (aside_messages_.load() < options_.queue.messages &&
+         aside_bytes_.load() < options_.queue.bytes)) {
         return;
     }
     paused_ = true;
@@ -211,13 +249,9 @@ void session::pause_if_needed() {
 void session::caught_up(std::size_t messages, std::size_t bytes) {
     const std::size_t left_messages = aside_messages_.fetch_sub(messages) - messages;
     const std::size_t left_bytes = aside_bytes_.fetch_sub(bytes) - bytes;
-    if (left_messages > options_.queue.messages / 4 || left_bytes > options_.queue.bytes / 4)
+    if (left_messages > options_.queue.low_messages || left_bytes > options_.queue.bytes / 4)
         return;
-    loop_->post([self = self()] {
-        if (!self->paused_) return;
-        self->paused_ = false;
-        self->wait_readable();
-    });
+    Resume_reading();
 }
 
 // --- writing
@@ -309,15 +343,19 @@ void session::flush_outbox() {
 
 void session::complete_writes() {
     std::uint64_t written = 0;
+    bool has_room = false;
     {
         const std::lock_guard lock(out_mutex_);
         buffered_ = outbox_.size() + writing_.size() + stream_.unsent();
+        has_room = room_wanted_ && buffered_ <= options_.write_bound / 4;
+        if (has_room) room_wanted_ = false;
         written = outbox_total_ - std::min<std::uint64_t>(outbox_total_, buffered_);
         out_room_.notify_all();
     }
     // Under TLS what is unsent is counted as ciphertext, so a write may be reported late, but
     // never early.
     const auto keep = self();
+    if (has_room && sink_) sink_->On_room();
     while (!pending_writes_.empty() && pending_writes_.front().until <= written) {
         const auto handler = std::move(pending_writes_.front().handler);
         pending_writes_.pop_front();

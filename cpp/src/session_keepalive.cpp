@@ -100,6 +100,7 @@ void session::on_pong(std::string_view payload) {
 
 void session::answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took) {
     if (!call) return;
+    if (has_sink_) return call(took);
     loop_->turn().add(
         [self = self(), call = std::move(call), took] { self->guarded([&] { call(took); }); });
 }

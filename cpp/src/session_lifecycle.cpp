@@ -26,8 +26,7 @@ std::string seconds(std::chrono::milliseconds duration) {
 }  // namespace
 
 session::session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t uri,
-                 options_t options, std::shared_ptr<const tls_context_c> tls,
-                 std::shared_ptr<listener_c> listener)
+                 options_t options, std::shared_ptr<const tls_context_c> tls, consumer_t consumer)
     : core_(std::move(core)),
       loop_(core_->loop),
       id_(id),
@@ -37,12 +36,15 @@ session::session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t ur
       options_(std::move(options)),
       tls_(std::move(tls)),
       key_(protocol::make_key()),
-      listener_(std::move(listener)),
+      has_sink_(consumer.sink != nullptr),
+      listener_(std::move(consumer.listener)),
+      sink_(std::move(consumer.sink)),
       stream_(loop_->io()),
       deadline_(loop_->io()),
       reader_(*this),
       keepalive_timer_(loop_->io()) {
     reader_.set_max_size(options_.max_size);
+    reader_.set_fragments(sink_ && sink_->Wants_fragments());
 }
 
 session::~session() = default;
@@ -194,6 +196,7 @@ void session::on_open() {
     }
     status_.store(status_e::OPENED);
     start_keepalive();
+    if (sink_) return sink_->On_open(*this);
     loop_->turn().add([self = self()] { self->guarded([&] { self->listener_->On_open(*self); }); });
 }
 
@@ -220,6 +223,9 @@ std::string session::record_sent_close(std::uint16_t code, std::string_view reas
     status_e expected = status_e::OPENED;
     status_.compare_exchange_strong(expected, status_e::CLOSING);
     keepalive_timer_.cancel();
+    close_sent_ = true;
+    if (sink_) sink_->On_closing();
+    if (paused_) Resume_reading();  // for the peer's close frame
     const std::lock_guard lock(state_mutex_);
     // A close frame without a code is answered by one without (RFC 6455 section 5.5.1).
     if (received_close_ && received_close_->code == 1005) {
@@ -318,6 +324,7 @@ void session::on_fail() {
     }
     set_error(error_c(error_e::HANDSHAKE, "the opening handshake failed"));
     status_.store(status_e::FAILED);
+    if (sink_) return announce_end();
     loop_->turn().add([self = self()] {
         const auto error = self->Get_error();
         self->guarded([&] { self->listener_->On_fail(*self, *error); });
@@ -332,6 +339,7 @@ void session::on_close() {
         closing_with_.reset();  // if it was not sent by now, it never is
     }
     drop_pings();
+    if (sink_) return announce_end();
     loop_->turn().add([self = self()] {
         const auto received = self->Received_close();
         const std::uint16_t code = received ? received->code : std::uint16_t{1006};
@@ -346,8 +354,14 @@ void session::report(std::exception_ptr exception) noexcept {
     if (listener_) listener_->On_error(*this, std::move(exception));
 }
 
-/// After the last callback; on the delivering thread.
+/// After the last callback; on the delivering thread, with a sink on the loop's.
 void session::announce_end() {
+    const auto keep = self();
+    if (sink_) {
+        hand_to_sink();
+        sink_->On_end();
+        sink_.reset();
+    }
     listener_.reset();
     core_->remove(id_);
     const std::lock_guard lock(state_mutex_);

@@ -1,5 +1,6 @@
 #include <pybind11/pybind11.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -7,10 +8,14 @@
 #include <string_view>
 #include <utility>
 
+#include "arguments.hpp"
 #include "connection.hpp"
 #include "convert.hpp"
 #include "errors.hpp"
 #include "gil.hpp"
+#include "payload_view.hpp"
+#include "pull.hpp"
+#include "translated.hpp"
 
 namespace py = pybind11;
 
@@ -22,101 +27,22 @@ PyObject* result_of(const error_ptr& error, PyObject* self) {
     Py_RETURN_NONE;
 }
 
-/// Runs `function`, which uses pybind11, where a C function is expected.
-template <class F>
-PyObject* translated(F&& function) {
-    try {
-        return py::object(function()).release().ptr();
-    } catch (py::error_already_set& error) {
-        error.restore();
-    } catch (const std::exception& error) {
-        PyErr_SetString(PyExc_RuntimeError, error.what());
-    }
-    return nullptr;
-}
-
-/// A str or a bytes-like object as bytes; released when it goes. GIL held.
-class payload_view {
-public:
-    payload_view() = default;
-    ~payload_view() {
-        if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
-    }
-    payload_view(const payload_view&) = delete;
-    payload_view& operator=(const payload_view&) = delete;
-
-    /// False with an exception set.
-    bool take(PyObject* object, const char* argument) {
-        if (PyUnicode_Check(object)) {
-            is_text_ = true;
-            Py_ssize_t size = 0;
-            const char* const data = PyUnicode_AsUTF8AndSize(object, &size);
-            if (data == nullptr) return false;
-            view_ = {data, static_cast<std::size_t>(size)};
-            return true;
-        }
-        if (PyBytes_CheckExact(object)) {
-            view_ = {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object))};
-            return true;
-        }
-        if (!PyObject_CheckBuffer(object)) {
-            PyErr_Format(PyExc_TypeError, "%s must be str or bytes-like, not %.100s", argument,
-                         Py_TYPE(object)->tp_name);
-            return false;
-        }
-        if (PyObject_GetBuffer(object, &buffer_, PyBUF_SIMPLE) != 0) return false;
-        view_ = {static_cast<const char*>(buffer_.buf), static_cast<std::size_t>(buffer_.len)};
-        return true;
-    }
-
-    [[nodiscard]] std::string_view view() const noexcept { return view_; }
-    [[nodiscard]] bool is_text() const noexcept { return is_text_; }
-
-private:
-    Py_buffer buffer_{};
-    std::string_view view_;
-    bool is_text_ = false;
-};
-
-/// Sorts positional and keyword arguments into `values`, as send(message, text=None) has them.
-bool take_arguments(PyObject* const* args, Py_ssize_t count, PyObject* names, PyObject** message,
-                    PyObject** text) {
-    if (count > 2) {
-        PyErr_SetString(PyExc_TypeError, "send() takes at most 2 arguments");
-        return false;
-    }
-    if (count > 0) *message = args[0];
-    if (count > 1) *text = args[1];
-    const Py_ssize_t named = names == nullptr ? 0 : PyTuple_GET_SIZE(names);
-    for (Py_ssize_t i = 0; i < named; ++i) {
-        PyObject* const name = PyTuple_GET_ITEM(names, i);
-        PyObject** const place = PyUnicode_CompareWithASCIIString(name, "message") == 0 ? message
-                                 : PyUnicode_CompareWithASCIIString(name, "text") == 0  ? text
-                                                                                        : nullptr;
-        if (place == nullptr || *place != nullptr) {
-            PyErr_Format(PyExc_TypeError, "send() got an unexpected argument %R", name);
-            return false;
-        }
-        *place = args[count + i];
-    }
-    if (*message == nullptr) {
-        PyErr_SetString(PyExc_TypeError, "send() misses its argument 'message'");
-        return false;
-    }
-    return true;
-}
+constexpr signature<2> send_signature{"send", {"message", "text"}, 1};
 
 PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
-    PyObject* message = nullptr;
-    PyObject* text = nullptr;
-    if (!take_arguments(args, count, names, &message, &text)) return nullptr;
+    std::array<PyObject*, 2> values{};
+    if (!send_signature.take(args, count, names, values)) return nullptr;
     auto* const handle = handle_of(self);
     if (handle == nullptr) return nullptr;
+    if (!payload_view::accepts(values[0]) && PyObject_TypeCheck(self, &pull_type) != 0) {
+        PyObject* const text = values[1] == nullptr ? Py_None : values[1];
+        return PyObject_CallMethod(self, "_send_iterable", "OO", values[0], text);
+    }
     payload_view payload;
-    if (!payload.take(message, "message")) return nullptr;
+    if (!payload.take(values[0], "message")) return nullptr;
     bool is_text = payload.is_text();
-    if (text != nullptr && text != Py_None) {
-        const int truth = PyObject_IsTrue(text);
+    if (!is_absent(values[1])) {
+        const int truth = PyObject_IsTrue(values[1]);
         if (truth < 0) return nullptr;
         is_text = truth != 0;
     }
@@ -348,11 +274,6 @@ PyObject* get_uri(PyObject* self, void* /*closure*/) {
 
 PyObject* get_callbacks_disabled(PyObject* self, void* /*closure*/) {
     return PyBool_FromLong(connection_of(self)->callbacks_disabled ? 1 : 0);
-}
-
-template <class F>
-PyCFunction as_function(F* function) {
-    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
 }
 
 }  // namespace

@@ -102,6 +102,8 @@ options_t make_options(const py::dict& native) {
     options.ping_timeout = milliseconds(native, "ping_timeout");
     options.max_size = native["max_size"].cast<std::size_t>();
     options.queue.messages = native["max_queue"].cast<std::size_t>();
+    options.queue.low_messages = native["max_queue_low"].cast<std::size_t>();
+    options.queue.overflow = static_cast<overflow_e>(native["overflow"].cast<int>());
     options.queue.bytes = native["max_queue_bytes"].cast<std::size_t>();
     options.write_bound = native["write_limit"].cast<std::size_t>();
     return options;

@@ -46,6 +46,10 @@ const char* code_name(error_e code) noexcept {
             return "PAYLOAD_TOO_BIG";
         case error_e::BUFFER_FULL:
             return "BUFFER_FULL";
+        case error_e::QUEUE_FULL:
+            return "QUEUE_FULL";
+        case error_e::CONCURRENCY:
+            return "CONCURRENCY";
         case error_e::CLOSED:
             return "CLOSED";
         case error_e::ABORTED:

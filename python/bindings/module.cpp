@@ -9,6 +9,7 @@ PYBIND11_MODULE(_core, module) {
     wspool::python::register_message(module);
     wspool::python::register_tls(module);
     wspool::python::register_connection(module);
+    wspool::python::register_pull(module);
     wspool::python::register_endpoint(module);
     register_testing(module);
 }

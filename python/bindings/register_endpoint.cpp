@@ -12,6 +12,7 @@
 #include "gil.hpp"
 #include "lifecycle.hpp"
 #include "listener.hpp"
+#include "pull.hpp"
 #include "registers.hpp"
 #include "wspool/endpoint_pool.hpp"
 
@@ -51,6 +52,23 @@ void create(const endpoint& self, const py::object& connection, const std::strin
     const auto error = without_gil(
         [&] { return native->Create_new_connection(uri, std::move(listener), options, handle); });
     if (error) throw_error(*error);
+    attach(connection.ptr(), std::move(handle));
+}
+
+void create_pull(const endpoint& self, const py::object& connection, const std::string& uri,
+                 const py::dict& native_options, std::shared_ptr<ready_list_c> ready,
+                 std::uint64_t number) {
+    if (PyObject_TypeCheck(connection.ptr(), &pull_type) == 0)
+        throw py::type_error("connection must be a wspool._core.PullConnection");
+    const auto native = native_of(self);
+    const auto options = make_options(native_options);
+    const auto queue = std::make_shared<message_queue_c>(options.queue, std::move(ready), number);
+    std::shared_ptr<metadata_c> handle;
+    const auto error = without_gil([&] {
+        return native->Create_new_connection(uri, std::shared_ptr<sink_c>(queue), options, handle);
+    });
+    if (error) throw_error(*error);
+    pull_of(connection.ptr())->queue = queue;
     attach(connection.ptr(), std::move(handle));
 }
 
@@ -106,6 +124,7 @@ py::list endpoints(const pool& self) {
 void register_endpoint(py::module_& module) {
     py::class_<endpoint>(module, "Endpoint")
         .def("create", &create)
+        .def("create_pull", &create_pull)
         .def("close_all_connections", &close_all)
         .def("wait_for_closing_all", &wait_for_closing_all)
         .def("stop", &stop)

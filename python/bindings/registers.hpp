@@ -10,6 +10,7 @@ void register_endpoint(pybind11::module_& module);
 void register_errors(pybind11::module_& module);
 void register_lifecycle(pybind11::module_& module);
 void register_message(pybind11::module_& module);
+void register_pull(pybind11::module_& module);
 void register_tls(pybind11::module_& module);
 
 }  // namespace wspool::python

@@ -10,9 +10,11 @@ set(WSPOOL_BINDINGS_SOURCES
     lifecycle.cpp
     listener.cpp
     module.cpp
+    pull_methods.cpp
     register_connection.cpp
     register_endpoint.cpp
     register_message.cpp
+    register_pull.cpp
     register_testing.cpp
     register_tls.cpp
 )

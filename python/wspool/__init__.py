@@ -12,6 +12,7 @@
 Sockets, TLS, framing and keepalive run on native threads without the GIL.
 """
 
+from . import aio, sync
 from .connection import Connection
 from .events import Close, CloseCode, Headers, Request, Response, Statistics, Status
 from .exceptions import (
@@ -32,6 +33,7 @@ from .exceptions import (
     PoolClosed,
     ProtocolError,
     ProxyError,
+    QueueFull,
     SecurityError,
     UnknownConnection,
     WrongProcess,
@@ -40,6 +42,7 @@ from .exceptions import (
 from .native import Message, __version__
 from .options import ConnectionOptions, Options
 from .pool import Endpoint, EndpointPool
+from .sync import connect
 from .tls import TLS
 
 __all__ = [
@@ -70,6 +73,7 @@ __all__ = [
     "PoolClosed",
     "ProtocolError",
     "ProxyError",
+    "QueueFull",
     "Request",
     "Response",
     "SecurityError",
@@ -79,4 +83,7 @@ __all__ = [
     "WSPoolError",
     "WrongProcess",
     "__version__",
+    "aio",
+    "connect",
+    "sync",
 ]

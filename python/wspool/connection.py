@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
 from collections.abc import Callable
@@ -11,18 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import native
-from .events import Close, Headers, Request, Response, Statistics, Status
-from .exceptions import (
-    OK_CLOSE_CODES,
-    ConnectionClosed,
-    ConnectionClosedError,
-    ConnectionClosedOK,
-    InvalidState,
-    NativeError,
-    WrongProcess,
-    WSPoolError,
-    from_native,
-)
+from .connection_info import ConnectionInfo, check_close_code, check_str, control_payload
+from .events import Status
+from .exceptions import ConnectionClosed, InvalidState, NativeError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,8 +30,6 @@ OnClose: TypeAlias = "Callable[[Connection, int, str], object]"
 OnFail: TypeAlias = "Callable[[Connection, Exception], object]"
 OnError: TypeAlias = "Callable[[Connection, BaseException], object]"
 
-_STATUSES = {status.value: status for status in Status}
-
 
 @dataclass(frozen=True)
 class Callbacks:
@@ -57,7 +45,7 @@ _NO_CALLBACKS = Callbacks()
 _ENDING = (Status.CLOSING, Status.CLOSED)
 
 
-class Connection(native.Connection):
+class Connection(ConnectionInfo, native.Connection):
     """A WebSocket connection (RFC 6455). ``Endpoint.create_new_connection`` makes it.
 
     It lives on when its user drops it, until it ends. Afterwards it answers from what is kept.
@@ -82,26 +70,18 @@ class Connection(native.Connection):
         "opened",
     )
 
+    _name = "wspool.Connection"
+
     def __init__(self, endpoint: Endpoint, options: Options, callbacks: Callbacks) -> None:
-        self._endpoint = endpoint
+        super().__init__(endpoint, options)
         self._logger = options.logger
-        self._max_size = options.max_size
         # Let go after the last call, so that no cycle keeps an ended connection.
         self._callbacks = callbacks
-        # Why the connection failed or ended with an error; None as long as it has not.
-        self._error: Exception | None = None
         # True once the last callback has returned; the endpoint's, under its lock.
         self.ended = False
         self.opened: Future[Status] = Future()
         # Nobody can cancel it: it is only told what happened.
         self.opened.set_running_or_notify_cancel()
-
-    def __repr__(self) -> str:
-        try:
-            state = self.status.name
-        except WrongProcess:
-            state = "of the parent process"
-        return f"<wspool.Connection {self.id} {self.uri} {state}>"
 
     def __enter__(self) -> Self:
         return self
@@ -115,104 +95,6 @@ class Connection(native.Connection):
         self.close(1000 if exc_type is None else 1011)
         if not self._endpoint.on_own_thread():
             self.wait_closed()
-
-    # What it is.
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The endpoint that it runs on."""
-        return self._endpoint
-
-    @property
-    def status(self) -> Status:
-        """The state now."""
-        return _STATUSES[self._status()]
-
-    @property
-    def error(self) -> Exception | None:
-        """Why it failed, or ended with an error; None before, and after an end in order.
-
-        Of a failed connection the exception that says why, of a closed one a
-        ``ConnectionClosedError``, whose ``__cause__`` may say more.
-        """
-        if self._error is None:
-            status = self.status
-            if status is Status.FAILED:
-                failure = self._native_error()
-                self._error = None if failure is None else self._describe(failure)
-            elif status is Status.CLOSED:
-                ended = self.closed_exception()
-                self._error = None if isinstance(ended, ConnectionClosedOK) else ended
-        return self._error
-
-    @property
-    def max_size(self) -> int | None:
-        """The bound for received messages in bytes; None is no bound."""
-        return self._max_size
-
-    @property
-    def request(self) -> Request | None:
-        """The opening request; None before it is made."""
-        path, headers = self._request()
-        return Request(path, Headers(headers)) if path else None
-
-    @property
-    def response(self) -> Response | None:
-        """The server's answer to the opening request; None before it is read."""
-        answer = self._response()
-        if answer is None:
-            return None
-        status_code, reason_phrase, headers, body = answer
-        return Response(status_code, reason_phrase, Headers(headers), body)
-
-    @property
-    def subprotocol(self) -> str | None:
-        """The subprotocol that the server chose (RFC 6455 section 1.9); None without one."""
-        return self._subprotocol()
-
-    @property
-    def local_address(self) -> tuple[str, int] | None:
-        """Host and port of this side; None while not connected."""
-        return self._local_address()
-
-    @property
-    def remote_address(self) -> tuple[str, int] | None:
-        """Host and port of the peer; None while not connected."""
-        return self._remote_address()
-
-    @property
-    def latency(self) -> float:
-        """Round-trip time of the latest answered ping in seconds; 0 before the first."""
-        return self._latency()
-
-    @property
-    def close_code(self) -> int | None:
-        """The close code (RFC 6455 section 7.1.5); None before it is closed.
-
-        1005 if the peer's close frame had none, 1006 if there was no close frame.
-        """
-        if self.status is not Status.CLOSED:
-            return None
-        received = self._close_frames()[0]
-        return 1006 if received is None else received[0]
-
-    @property
-    def close_reason(self) -> str | None:
-        """The close reason (RFC 6455 section 7.1.6); None before it is closed."""
-        if self.status is not Status.CLOSED:
-            return None
-        received = self._close_frames()[0]
-        return "" if received is None else received[1]
-
-    @property
-    def statistics(self) -> Statistics:
-        """Counters since it was made."""
-        return Statistics(*self._statistics())
-
-    @property
-    def buffered_amount(self) -> int:
-        """Bytes that ``send`` has taken and the system has not."""
-        return self._buffered_amount()
 
     # What can be done with it; send() is native.
 
@@ -240,7 +122,7 @@ class Connection(native.Connection):
             else:
                 answered.set_exception(self.closed_exception())
 
-        self._ping(secrets.token_bytes(4) if data is None else _control_payload(data), on_pong)
+        self._ping(secrets.token_bytes(4) if data is None else control_payload(data), on_pong)
         return answered
 
     def pong(self, data: str | bytes = b"") -> None:
@@ -256,7 +138,7 @@ class Connection(native.Connection):
             InvalidState: If it is still connecting.
             ValueError: If data is too long.
         """
-        self._pong(_control_payload(data))
+        self._pong(control_payload(data))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Start the closing handshake, after what was sent before, and return at once.
@@ -271,10 +153,6 @@ class Connection(native.Connection):
             ValueError: If the code may not be sent or the reason is too long.
         """
         self._close(check_close_code(code), check_str("reason", reason))
-
-    def abort(self) -> None:
-        """End the connection at once, without a closing handshake. Returns at once."""
-        self._abort()
 
     def wait_closed(self, timeout: float | None = None) -> None:
         """Wait until the connection has ended and its last callback has returned.
@@ -302,30 +180,6 @@ class Connection(native.Connection):
         The connection goes on, and ``opened`` is still told.
         """
         self._disable_callbacks()
-
-    def closed_exception(self) -> WSPoolError:
-        """Return the exception that using the connection in its present state raises."""
-        status = self.status
-        if status is Status.CONNECTING:
-            return InvalidState("still connecting; wait for Connection.opened")
-        received, sent, received_first = self._close_frames()
-        rcvd = None if received is None else Close(*received)
-        sent_frame = None if sent is None else Close(*sent)
-        in_order = all(
-            # While closing, a frame that is missing may still come.
-            status is Status.CLOSING if frame is None else frame.code in OK_CLOSE_CODES
-            for frame in (rcvd, sent_frame)
-        )
-        kind: type[ConnectionClosed] = ConnectionClosedOK if in_order else ConnectionClosedError
-        both = rcvd is not None and sent_frame is not None
-        closed = kind(rcvd, sent_frame, received_first if both else None)
-        if status is Status.FAILED:
-            closed.__cause__ = self.error
-        elif not in_order:
-            failure = self._native_error()
-            if failure is not None and failure[0] not in {"CLOSED", "ABORTED", "INVALID_STATE"}:
-                closed.__cause__ = self._describe(failure)
-        return closed
 
     # What the native listener calls, on the endpoint's thread. None lets an exception out.
 
@@ -372,35 +226,3 @@ class Connection(native.Connection):
     def _end(self) -> None:
         self._callbacks = _NO_CALLBACKS
         self._endpoint.forget(self)
-
-    def _describe(self, failure: NativeError) -> Exception:
-        """Return the exception for what ended the connection."""
-        if failure[0] in {"CLOSED", "INVALID_STATE"}:
-            return ConnectionResetError(errno.ECONNRESET, failure[1])
-        return from_native(failure, self)
-
-
-def check_close_code(code: int) -> int:
-    """Check a close code (RFC 6455 section 7.4); the core checks which may be sent."""
-    if isinstance(code, bool) or not isinstance(code, int):
-        raise TypeError(f"code must be an int, not {type(code).__name__}")
-    if not 1000 <= code <= 4999:
-        raise ValueError(f"code must be in 1000..4999, not {code}")
-    return code
-
-
-def check_str(name: str, value: str) -> str:
-    """Check an argument that must be a str."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    return value
-
-
-def _control_payload(data: str | bytes) -> bytes:
-    """Return the payload of a control frame (RFC 6455 section 5.5)."""
-    if not isinstance(data, (str, bytes, bytearray, memoryview)):
-        raise TypeError(f"data must be str or bytes-like, not {type(data).__name__}")
-    payload = data.encode() if isinstance(data, str) else bytes(data)
-    if len(payload) > 125:
-        raise ValueError(f"data must have at most 125 bytes, not {len(payload)}")
-    return payload

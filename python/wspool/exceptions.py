@@ -18,6 +18,7 @@
     * ``InvalidState``
         * ``PoolClosed``
     * ``BufferFull``
+    * ``QueueFull``
     * ``ConcurrencyError`` (also a ``RuntimeError``)
     * ``UnknownConnection`` (also a ``LookupError``)
     * ``WrongProcess`` (also a ``RuntimeError``)
@@ -63,6 +64,7 @@ __all__ = [
     "PoolClosed",
     "ProtocolError",
     "ProxyError",
+    "QueueFull",
     "SecurityError",
     "UnknownConnection",
     "WSPoolError",
@@ -310,6 +312,13 @@ class BufferFull(WSPoolError):
     """More than ``write_limit`` bytes wait to be written, inside a callback that may not wait."""
 
 
+class QueueFull(WSPoolError):
+    """More messages came than ``max_queue`` allows, with ``overflow="error"``.
+
+    The cause of a ``ConnectionClosedError`` with 1008.
+    """
+
+
 class ConcurrencyError(WSPoolError, RuntimeError):
     """Two calls were made at once that exclude each other."""
 
@@ -344,6 +353,8 @@ _PLAIN: dict[str, type[Exception]] = {
     "SECURITY": SecurityError,
     "PROTOCOL": ProtocolError,
     "BUFFER_FULL": BufferFull,
+    "QUEUE_FULL": QueueFull,
+    "CONCURRENCY": ConcurrencyError,
     "WRONG_PROCESS": WrongProcess,
 }
 _WITHOUT_SOURCE: dict[str, type[Exception]] = {

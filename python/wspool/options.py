@@ -29,6 +29,8 @@ USER_AGENT = f"Python/{sys.version_info[0]}.{sys.version_info[1]} wspool/{native
 #: Nobody waits for longer; the core counts in milliseconds and adds.
 _LONGEST = 10 * 365 * 24 * 3600.0
 _UNLIMITED = 2**63 - 1
+#: In the core's order.
+_OVERFLOWS = ("pause", "drop_oldest", "drop_newest", "error")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -52,6 +54,7 @@ class ConnectionOptions(TypedDict, total=False):
     max_size: int | None
     max_queue: int | tuple[int | None, int | None] | None
     max_queue_bytes: int | None
+    overflow: str
     write_limit: int | None
     logger: LoggerLike | None
 
@@ -93,9 +96,13 @@ class Options:
     max_size: int | None = 2**20
     """Largest message; a larger one ends the connection with 1009."""
     max_queue: tuple[int | None, int | None] = (4096, 1024)
-    """Messages that may wait for a stalled consumer: (stop reading at, go on at)."""
+    """Messages that may wait for their consumer: (stop reading at, go on at)."""
     max_queue_bytes: int | None = 16 * 2**20
     """And their payload together; whichever bound comes first."""
+    overflow: str = "pause"
+    """What happens at that bound: ``"pause"`` stops reading, so that TCP pushes back;
+    ``"drop_oldest"`` and ``"drop_newest"`` drop messages, counted in ``dropped``; ``"error"``
+    closes the connection with 1008. With callbacks it is always ``"pause"``."""
     write_limit: int | None = 64 * 2**20
     """What may wait to be written; above it ``send`` waits, inside a callback it raises."""
     logger: LoggerLike = field(default_factory=lambda: logging.getLogger("wspool"), repr=False)
@@ -162,6 +169,8 @@ class Options:
             "close_timeout": _milliseconds(self.close_timeout),
             "max_size": _bound(self.max_size),
             "max_queue": _bound(self.max_queue[0]),
+            "max_queue_low": _bound(self.max_queue[1]),
+            "overflow": _OVERFLOWS.index(self.overflow),
             "max_queue_bytes": _bound(self.max_queue_bytes),
             "write_limit": _bound(self.write_limit),
         }
@@ -317,6 +326,14 @@ def _queue(name: str, value: object) -> tuple[int | None, int | None]:
     return high, low
 
 
+def _overflow(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong_type(name, "a str", value)
+    if value not in _OVERFLOWS:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, _OVERFLOWS))}, not {value!r}")
+    return value
+
+
 def _logger(name: str, value: object) -> LoggerLike:
     if value is None:
         return logging.getLogger("wspool")
@@ -342,6 +359,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "max_size": _size(0),
     "max_queue": _queue,
     "max_queue_bytes": _size(1),
+    "overflow": _overflow,
     "write_limit": _size(1),
     "logger": _logger,
 }

@@ -8,11 +8,14 @@ import operator
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from . import native
-from .connection import Callbacks, Connection, check_close_code, check_str
+from .connection import Callbacks, Connection
+from .connection_info import check_close_code, check_str
+from .events import Status
 from .exceptions import InvalidState, InvalidURI, PoolClosed, UnknownConnection, redact_uri
 from .options import ConnectionOptions, Options
 
@@ -22,11 +25,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .connection import OnClose, OnError, OnFail, OnMessage, OnOpen
+    from .pull import PullConnection
 
 __all__ = ["Endpoint", "EndpointPool"]
 
 #: For a thread to end once its connections have.
 _STOP_TIMEOUT = 1.0
+_ENDED = (Status.FAILED, Status.CLOSED)
 
 
 class Endpoint:
@@ -39,7 +44,7 @@ class Endpoint:
     Thread safety: any thread, also inside callbacks, unless a method says otherwise.
     """
 
-    __slots__ = ("__weakref__", "_connections", "_index", "_lock", "_native")
+    __slots__ = ("__weakref__", "_connections", "_index", "_lock", "_native", "_pulled")
 
     def __init__(self, endpoint: native.Endpoint, index: int) -> None:
         self._native = endpoint
@@ -48,9 +53,11 @@ class Endpoint:
         self._lock = threading.Lock()
         # Those that have not ended, by id.
         self._connections: dict[int, Connection] = {}
+        # Those whose messages are pulled: they end when their user drops them.
+        self._pulled: weakref.WeakSet[PullConnection] = weakref.WeakSet()
 
     def __repr__(self) -> str:
-        return f"<wspool.Endpoint {self._index}, {len(self._connections)} connections>"
+        return f"<wspool.Endpoint {self._index}, {len(self.connections)} connections>"
 
     @property
     def index(self) -> int:
@@ -58,10 +65,15 @@ class Endpoint:
         return self._index
 
     @property
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[Connection | PullConnection]:
         """The connections that have not ended, in the order of creation."""
         with self._lock:
-            return [self._connections[id] for id in sorted(self._connections)]  # noqa: A001
+            known: list[Connection | PullConnection] = [
+                *self._connections.values(),
+                *self._pulled,
+            ]
+        alive = [one for one in known if one.status not in _ENDED]
+        return sorted(alive, key=lambda one: one.id)
 
     def create_new_connection(
         self,
@@ -100,7 +112,6 @@ class Endpoint:
             PoolClosed: If the pool has been closed.
             WrongProcess: If the endpoint was made before ``fork()``.
         """
-        check_str("uri", uri)
         for name, callback in (
             ("on_open", on_open),
             ("on_message", on_message),
@@ -109,17 +120,38 @@ class Endpoint:
             ("on_error", on_error),
         ):
             _check_callable(name, callback)
-        checked = Options.from_kwargs(**options).for_uri(uri)
-        native_options = checked.to_native(secure=uri[:4].lower() == "wss:")
+        checked = Options.from_kwargs(**options)
+        if checked.overflow != "pause":
+            raise ValueError("overflow must be 'pause' for a connection with callbacks")
         connection = Connection(self, checked, Callbacks(on_open, on_close, on_fail, on_error))
-        try:
+        with _public_errors(uri):
+            native_options = _native_options(uri, checked)
             self._native.create(connection, uri, native_options, on_message)
-        except InvalidURI as error:
-            raise InvalidURI(redact_uri(uri), error.msg) from None
-        except InvalidState:
-            raise PoolClosed("the pool of this endpoint has been closed") from None
         self.remember(connection)
         return connection
+
+    def start_pull(
+        self,
+        connection: PullConnection,
+        uri: str,
+        options: Options,
+        ready: native.ReadyList | None = None,
+        number: int = 0,
+    ) -> None:
+        """Start a connection whose messages are pulled; ``sync`` and ``aio`` call it.
+
+        Args:
+            connection: The object that it becomes, made for this endpoint.
+            uri: As for ``create_new_connection``, and with its exceptions.
+            options: Checked.
+            ready: Where events that were armed are posted; see ``native.ReadyList``.
+            number: What is posted there.
+        """
+        with _public_errors(uri):
+            native_options = _native_options(uri, options)
+            self._native.create_pull(connection, uri, native_options, ready, number)
+        with self._lock:
+            self._pulled.add(connection)
 
     def send_msg(self, id: int, message: str | bytes, text: bool | None = None) -> None:  # noqa: A002
         """Send a message on a connection; see ``Connection.send``.
@@ -337,6 +369,22 @@ class _ProcessPool:
                 # The core's own cannot be opened again.
                 self._pool = EndpointPool()
             return self._pool
+
+
+def _native_options(uri: str, options: Options) -> dict[str, object]:
+    check_str("uri", uri)
+    return options.for_uri(uri).to_native(secure=uri[:4].lower() == "wss:")
+
+
+@contextlib.contextmanager
+def _public_errors(uri: str) -> Iterator[None]:
+    """Say what a refusal of the core is about, without credentials."""
+    try:
+        yield
+    except InvalidURI as error:
+        raise InvalidURI(redact_uri(uri), error.msg) from None
+    except InvalidState:
+        raise PoolClosed("the pool of this endpoint has been closed") from None
 
 
 def _left(deadline: float | None) -> float | None:

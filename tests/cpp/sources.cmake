@@ -11,6 +11,7 @@ set(WSPOOL_TEST_SOURCES
   test_handshake.cpp
   test_handshake_response.cpp
   test_loop.cpp
+  test_message_queue.cpp
   test_opening.cpp
   test_tls.cpp
   test_uri.cpp

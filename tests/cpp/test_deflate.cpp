@@ -58,6 +58,7 @@ outcome read(const std::string& stream, std::size_t step, std::size_t max_size =
         void on_message(std::string&& payload, bool) override {
             result.messages.push_back(std::move(payload));
         }
+        void on_fragment(std::string&&, bool, bool, bool) override { FAIL("not asked for"); }
     } sink;
     frame_reader reader(sink);
     reader.set_max_size(max_size);

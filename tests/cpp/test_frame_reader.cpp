@@ -51,6 +51,10 @@ private:
     void on_message(std::string&& payload, bool is_text) override {
         on_message(std::string_view(payload), is_text);
     }
+    void on_fragment(std::string&& payload, bool is_text, bool first, bool final) override {
+        const std::string kind = std::string(first ? "first " : "next ") + (final ? "last " : "");
+        events_ += kind + described(is_text ? 'T' : 'B', payload);
+    }
 
     frame_reader reader_{*this};
     std::string events_;

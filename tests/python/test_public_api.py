@@ -18,8 +18,8 @@ PUBLIC = """
 BufferFull Close CloseCode ConcurrencyError Connection ConnectionClosed ConnectionClosedError
 ConnectionClosedOK ConnectionOptions Endpoint EndpointPool Headers InvalidHandshake InvalidHeader
 InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message NegotiationError Options
-PayloadTooBig PoolClosed ProtocolError ProxyError Request Response SecurityError Statistics Status
-TLS UnknownConnection WSPoolError WrongProcess __version__
+PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull Request Response SecurityError
+Statistics Status TLS UnknownConnection WSPoolError WrongProcess __version__ aio connect sync
 """
 
 SIGNATURES = {
@@ -41,6 +41,25 @@ SIGNATURES = {
     "Connection.close": "(self, code=1000, reason='')",
     "Connection.wait_closed": "(self, timeout=None)",
     "Connection.abort": "(self)",
+    "connect": "(uri, *, pool=None, **options)",
+    "sync.connect": "(uri, *, pool=None, **options)",
+    "sync.ClientConnection.recv": "(self, /, timeout=None, decode=None)",
+    "sync.ClientConnection.recv_many": "(self, /, max_messages=None, timeout=None, decode=None)",
+    "sync.ClientConnection.recv_streaming": "(self, decode=None)",
+    "sync.ClientConnection.send": "(self, /, message, text=None)",
+    "sync.ClientConnection.ping": "(self, data=None)",
+    "sync.ClientConnection.pong": "(self, data=b'')",
+    "sync.ClientConnection.close": "(self, code=1000, reason='')",
+    "sync.ClientConnection.wait_closed": "(self, timeout=None)",
+    "aio.connect": "(uri, *, pool=None, **options)",
+    "aio.ClientConnection.recv": "(self, timeout=None, decode=None)",
+    "aio.ClientConnection.recv_many": "(self, max_messages=None, timeout=None, decode=None)",
+    "aio.ClientConnection.recv_streaming": "(self, decode=None)",
+    "aio.ClientConnection.send": "(self, message, text=None)",
+    "aio.ClientConnection.ping": "(self, data=None)",
+    "aio.ClientConnection.pong": "(self, data=b'')",
+    "aio.ClientConnection.close": "(self, code=1000, reason='')",
+    "aio.ClientConnection.wait_closed": "(self)",
     "Message": "(payload, received_ns=0)",
     "Message.json": "(self, /)",
     "Message.at": "(self, pointer, /)",

@@ -15,6 +15,7 @@
 #include "wspool/listener.hpp"
 #include "wspool/metadata.hpp"
 #include "wspool/options.hpp"
+#include "wspool/sink.hpp"
 
 namespace wspool {
 
@@ -40,6 +41,11 @@ public:
                                     const options_t& options = {});
     /// The same for a listener; `connection` is its handle.
     error_ptr Create_new_connection(const std::string& uri, std::shared_ptr<listener_c> listener,
+                                    const options_t& options,
+                                    std::shared_ptr<metadata_c>& connection);
+
+    /// The same for a sink, such as a `message_queue_c`.
+    error_ptr Create_new_connection(const std::string& uri, std::shared_ptr<sink_c> sink,
                                     const options_t& options,
                                     std::shared_ptr<metadata_c>& connection);
 

@@ -94,10 +94,18 @@ public:
     /// Above `options_t::write_bound` it waits for room, at most `wait` (none: until there is room
     /// or the connection ends); on the endpoint's own thread it does not wait.
     /// Errors: INVALID_STATE unless OPENED, INVALID_ARGUMENT for bad UTF-8, TIMEOUT after `wait`,
-    /// BUFFER_FULL on the endpoint's own thread. After an error nothing of it is sent.
+    /// BUFFER_FULL on the endpoint's own thread, CONCURRENCY while a message is sent in fragments.
+    /// After an error nothing of it is sent.
     virtual error_ptr Send(std::string_view message, bool is_text,
                            std::optional<std::chrono::nanoseconds> wait = {}) = 0;
-    /// Sends a ping (RFC 6455 section 5.5.2), payload at most 125 bytes.
+    /// Queues one fragment of a message (RFC 6455 section 5.4); uncompressed. `is_text` counts for
+    /// the first one. Between the first and the final one no other message can be sent.
+    /// Errors: as for `Send`; CONCURRENCY if another message is being sent in fragments.
+    virtual error_ptr Send_fragment(std::string_view payload, bool is_text, bool is_first,
+                                    bool is_final,
+                                    std::optional<std::chrono::nanoseconds> wait = {}) = 0;
+    /// Sends a ping (RFC 6455 section 5.5.2), payload at most 125 bytes. `on_pong` runs like a
+    /// callback; on a connection with a sink right on the loop's thread, under the sink's rules.
     virtual error_ptr Ping(std::string_view payload, on_pong_t on_pong) = 0;
     /// Sends an unsolicited pong (section 5.5.3), payload at most 125 bytes.
     virtual error_ptr Pong(std::string_view payload) = 0;
@@ -110,6 +118,8 @@ public:
     /// Waits until the last callback (on_close or on_fail) has returned. True if it has.
     /// On the endpoint's own thread it returns at once.
     virtual bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout = {}) = 0;
+    /// Goes on reading after a sink's verdict_e::PAUSE. Returns at once.
+    virtual void Resume_reading() = 0;
     /// No callback starts after this returns, but for those of `Ping`, which still tell their
     /// callers. Called from another thread while one runs, it waits for that one to return.
     virtual void Disable_callbacks() = 0;

@@ -13,10 +13,21 @@ namespace wspool {
 
 class tls_context_c;
 
-/// What a connection does when its consumer has stalled and its queue is at the bound.
+/// What happens to a message for which the queue has no room.
+enum class overflow_e {
+    PAUSE,        ///< reading stops, so that TCP pushes back
+    DROP_OLDEST,  ///< the message that has waited longest goes
+    DROP_NEWEST,  ///< the message that came goes
+    FAIL,         ///< the connection is closed with 1008 and error_e::QUEUE_FULL
+};
+
+/// The bound of what waits for a consumer.
 struct queue_bound_t {
     std::size_t messages = 4096;           ///< messages waiting for the consumer
+    std::size_t low_messages = 1024;       ///< reading goes on when so few are left
     std::size_t bytes = 16 * 1024 * 1024;  ///< and their payload in bytes; whichever comes first
+    /// Of a `message_queue_c`. For a stalled listener it is always PAUSE.
+    overflow_e overflow = overflow_e::PAUSE;
 };
 
 /// Compression of messages (permessage-deflate, RFC 7692). It is offered; the server decides.

@@ -60,7 +60,7 @@ frame_reader::parsed_e frame_reader::parse_header(const unsigned char* data, std
     }
     // A deflated message is bounded as it is inflated.
     const bool deflated = out.opcode == opcode_e::continuation ? is_compressed_ : out.compressed;
-    if (!control && !deflated && out.length > max_size_ - std::min(max_size_, message_.size())) {
+    if (!control && !deflated && out.length > room()) {
         return failed(1009, "message too big");
     }
     return parsed_e::complete;
@@ -127,9 +127,9 @@ void frame_reader::begin_data(const header& frame) {
 
 bool frame_reader::take(const char* data, std::size_t size) {
     if (!is_compressed_) return take_plain(data, size);
-    std::size_t room = max_size_ - std::min(max_size_, message_.size());
+    std::size_t left = room();
     return inflated(inflater_->inflate(
-        data, size, room,
+        data, size, left,
         [this](const char* out, std::size_t count) { return take_plain(out, count); }));
 }
 
@@ -147,10 +147,13 @@ bool frame_reader::inflated(inflater::result_e result) {
 
 bool frame_reader::finish_frame(bool final) {
     in_frame_ = false;
-    if (!final) return true;
+    if (!final) {
+        if (fragments_) hand_out(false);
+        return true;
+    }
     if (is_compressed_) {
-        std::size_t room = max_size_ - std::min(max_size_, message_.size());
-        if (!inflated(inflater_->finish(room, [this](const char* out, std::size_t count) {
+        std::size_t left = room();
+        if (!inflated(inflater_->finish(left, [this](const char* out, std::size_t count) {
                 return take_plain(out, count);
             }))) {
             return false;
@@ -158,9 +161,24 @@ bool frame_reader::finish_frame(bool final) {
     }
     if (is_text_ && !utf8_.complete()) return fail(1007, "text ends inside a character");
     in_message_ = false;
-    sink_.on_message(std::move(message_), is_text_);
-    message_ = std::string();
+    hand_out(true);
     return true;
+}
+
+/// What the message may still grow by.
+std::size_t frame_reader::room() const {
+    return max_size_ - std::min(max_size_, handed_out_ + message_.size());
+}
+
+void frame_reader::hand_out(bool final) {
+    handed_out_ += message_.size();
+    if (final && !any_fragment_out_)
+        sink_.on_message(std::move(message_), is_text_);
+    else
+        sink_.on_fragment(std::move(message_), is_text_, !any_fragment_out_, final);
+    message_ = std::string();
+    any_fragment_out_ = !final;
+    if (final) handed_out_ = 0;
 }
 
 bool frame_reader::whole_message(const header& frame, const char* payload) {

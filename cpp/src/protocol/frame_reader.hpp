@@ -19,6 +19,8 @@ public:
     virtual void on_message(std::string_view payload, bool is_text) = 0;
     /// A message put together from several reads or frames.
     virtual void on_message(std::string&& payload, bool is_text) = 0;
+    /// A fragment of a message; only after `frame_reader::set_fragments`.
+    virtual void on_fragment(std::string&& payload, bool is_text, bool first, bool final) = 0;
 
 protected:
     ~message_sink() = default;
@@ -47,6 +49,9 @@ public:
 
     /// Largest message in bytes.
     void set_max_size(std::size_t bytes) { max_size_ = bytes; }
+
+    /// A message in several frames goes out frame by frame. `max_size` is still the message's.
+    void set_fragments(bool on) { fragments_ = on; }
 
     /// Messages may come deflated from now on.
     void set_deflate(const deflate_parameters& parameters) {
@@ -88,16 +93,21 @@ private:
     bool whole_message(const header& frame, const char* payload);
     bool check_close(std::string_view payload);
     bool peek_text(const header& frame, const char* payload, std::size_t available);
+    [[nodiscard]] std::size_t room() const;
+    void hand_out(bool final);
     bool fail(unsigned code, const char* reason);
 
     message_sink& sink_;
+    bool fragments_ = false;
     std::size_t max_size_ = static_cast<std::size_t>(-1);
 
     // The message being put together; valid while in_message_.
     bool in_message_ = false;
     bool is_text_ = false;
     bool is_compressed_ = false;
-    std::string message_;
+    std::string message_;            // what has not gone out
+    std::size_t handed_out_ = 0;     // of the message, as fragments
+    bool any_fragment_out_ = false;  // of the message
     utf8_validator utf8_;
 
     // The frame being taken in piece by piece; valid while in_frame_.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "wspool/listener.hpp"
+#include "wspool/sink.hpp"
 
 namespace wspool::runtime {
 
@@ -68,6 +69,17 @@ private:
     std::vector<message_view_t> messages_;
     std::deque<std::string> kept_;
     bool detached_ = false;
+};
+
+/// What one turn of the loop has for a sink.
+struct staged {
+    std::vector<incoming_t> messages;
+    std::deque<std::string> kept;  // what does not lie in the read buffer
+
+    void clear() {
+        messages.clear();
+        if (!kept.empty()) kept.clear();
+    }
 };
 
 }  // namespace wspool::runtime

@@ -67,6 +67,8 @@ public:
 
     /// What this turn has for user code. Loop thread.
     [[nodiscard]] batch& turn() { return *current().turn; }
+    /// What this turn has for the sink of the connection that is being read. Loop thread.
+    [[nodiscard]] staged& for_sink() { return current().for_sink; }
     /// Read buffers of the thread that runs the loop, `read_buffer_size` bytes each, for one
     /// read a turn: what `turn()` refers to lies in the plain one until the turn's end.
     [[nodiscard]] char* plain_buffer() { return current().plain.get(); }
@@ -81,6 +83,7 @@ private:
         std::int64_t since = 0;  // of the delivery under way, 0: none
         std::unique_ptr<batch> turn = std::make_unique<batch>();
         std::unique_ptr<batch> running = std::make_unique<batch>();
+        staged for_sink;
         std::unique_ptr<char[]> plain;
         std::unique_ptr<char[]> cipher;
     };

@@ -1,0 +1,157 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "wspool/export.hpp"
+#include "wspool/options.hpp"
+#include "wspool/ready_list.hpp"
+#include "wspool/sink.hpp"
+
+namespace wspool {
+
+/// The queue between one connection and whoever pulls its messages. Bounded in messages and in
+/// bytes; at the bound `queue_bound_t::overflow` decides. What one read brings is put in at once,
+/// so with overflow_e::PAUSE the bound may be passed by what one read brings.
+///
+/// Thread safety: the sink's calls are the loop thread's. Those of the consumer are for one thread
+/// at a time, any; the others for any thread at any time.
+class WSPOOL_API message_queue_c final : public sink_c {
+public:
+    /// What a consumer may wait for; bits.
+    enum event_e : unsigned {
+        OPENED = 1,    ///< open, or ended
+        READABLE = 2,  ///< a message is there, or the end
+        WRITABLE = 4,  ///< room in the write buffer after `Send` found none, or the end
+        ENDED = 8,
+    };
+
+    /// Says what `Next` has found. The payload is valid until the next call of `Next`.
+    struct item_t {
+        std::string_view payload;
+        std::int64_t received_ns = 0;
+        bool is_text = false;
+        bool is_final = true;       ///< false: a fragment that others follow
+        std::uint64_t dropped = 0;  ///< messages dropped right before this one
+    };
+
+    /// With `ready`, events that were armed are posted there as `number`.
+    explicit message_queue_c(const queue_bound_t& bound,
+                             std::shared_ptr<ready_list_c> ready = nullptr,
+                             std::uint64_t number = 0);
+    ~message_queue_c() override;
+
+    // The consumer.
+
+    /// Takes the next message, or while streaming the next fragment; false if none is there now.
+    bool Next(item_t& out);
+    /// Complete messages that `Next` would hand out now.
+    [[nodiscard]] std::size_t Available() const;
+    /// From now on `Next` hands out fragments as they come, and not only whole messages. Switched
+    /// off in the middle of a message, what is left of that message is skipped.
+    void Set_streaming(bool on);
+
+    // Anyone.
+
+    /// Waits for one of `events`; false after `timeout`. For READABLE the consumer only, after
+    /// `Next` said false.
+    bool Wait_for(unsigned events, std::chrono::nanoseconds timeout);
+    /// Asks for one post of the first of `events` to come. True if one of them holds already
+    /// (WRITABLE never does before the end): then nothing is posted. READABLE as for `Wait_for`.
+    bool Arm(unsigned events);
+    /// No more messages will come; those that are there can still be taken.
+    [[nodiscard]] bool Has_ended() const;
+    /// Messages dropped for want of room since the beginning.
+    [[nodiscard]] std::uint64_t Dropped() const;
+
+    // sink_c
+    [[nodiscard]] bool Wants_fragments() const noexcept override;
+    void On_open(metadata_c& connection) noexcept override;
+    verdict_e On_messages(incoming_t* messages, std::size_t count) noexcept override;
+    void On_closing() noexcept override;
+    void On_room() noexcept override;
+    void On_end() noexcept override;
+
+private:
+    struct entry {
+        const char* data = nullptr;
+        std::size_t size = 0;
+        std::int64_t received_ns = 0;
+        std::uint64_t dropped = 0;
+        bool is_text = false;
+        bool is_first = true;
+        bool is_final = true;
+    };
+    /// Payloads one behind the other in one block, which never moves.
+    struct chunk {
+        std::unique_ptr<char[]> block;
+        std::size_t capacity = 0;
+        std::size_t used = 0;
+        std::string storage;  // instead of a block: one large payload, taken over
+        std::vector<entry> entries;
+        std::size_t next = 0;  // of entries
+    };
+    using chunk_ptr = std::shared_ptr<chunk>;
+
+    void append(incoming_t& message, std::size_t expected);
+    chunk& room_for(std::size_t size, std::size_t expected);
+    void drop_oldest();
+    [[nodiscard]] bool full() const;
+    [[nodiscard]] unsigned happened() const;
+    void notify(std::unique_lock<std::mutex>& lock, unsigned events);
+    bool settle();
+    void resume_reading(std::unique_lock<std::mutex>& lock);
+    bool refill();
+    bool pop(entry& out);
+    bool pop_shared(entry& out);
+
+    const queue_bound_t bound_;
+    const bool hands_over_;  // whole chunks go to the consumer; not where the oldest may be dropped
+    const std::shared_ptr<ready_list_c> ready_;
+    const std::uint64_t number_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    // All guarded by mutex_. Counts include what the consumer has taken over and not settled.
+    std::deque<chunk_ptr> shared_;
+    chunk_ptr spare_;
+    std::size_t messages_ = 0;   // complete ones
+    std::size_t fragments_ = 0;  // entries that others of their message follow
+    std::size_t bytes_ = 0;
+    std::size_t shared_complete_ = 0;  // complete messages in shared_
+    std::uint64_t dropped_ = 0;
+    std::uint64_t dropped_before_next_ = 0;
+    unsigned armed_ = 0;
+    unsigned waiting_ = 0;  // threads
+    bool opened_ = false;
+    bool closing_ = false;
+    bool failed_ = false;
+    bool ended_ = false;
+    bool streaming_ = false;        // written by the consumer only
+    bool takes_fragments_ = false;  // streaming, or skipping the rest of a message
+    std::weak_ptr<metadata_c> connection_;
+    std::atomic<bool> paused_{false};  // written under mutex_
+
+    // The consumer's.
+    std::deque<chunk_ptr> taken_;
+    std::size_t taken_complete_ = 0;  // complete messages in taken_
+    chunk_ptr freed_;                 // the latest that is used up
+    chunk_ptr current_;               // what Next handed out lies in it, where chunks are shared
+    std::string joined_;              // a message of several fragments
+    bool in_message_ = false;         // a fragment of it has been handed out
+    bool skipping_ = false;           // the rest of it is not wanted
+    std::size_t unsettled_messages_ = 0;
+    std::size_t unsettled_fragments_ = 0;
+    std::size_t unsettled_bytes_ = 0;
+};
+
+}  // namespace wspool

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <Python.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "connection.hpp"
+#include "wspool/message_queue.hpp"
+#include "wspool/ready_list.hpp"
+
+namespace wspool::python {
+
+/// wspool._core.PullConnection: a connection whose messages are taken from a queue. A plain C-API
+/// type, because messages are taken one by one. It holds no Python object.
+struct pull_object {
+    connection_object base;
+    /// Set once, under the GIL; null before.
+    std::shared_ptr<message_queue_c> queue;
+    std::uint64_t last_gap;   ///< messages dropped right before the one handed out last
+    bool receiving;           ///< a call that takes messages is under way
+    bool spent;               ///< `_next` returned None because it was others' turn
+    unsigned taken_in_a_row;  ///< by `_next`, since it returned None
+};
+
+extern PyTypeObject pull_type;
+extern PyTypeObject iterator_type;
+/// Ends with an empty entry.
+extern PyMethodDef pull_methods[];
+extern PyGetSetDef pull_attributes[];
+/// tp_iternext of `iterator_type`.
+PyObject* next_message(PyObject* iterator);
+
+inline pull_object* pull_of(PyObject* self) { return reinterpret_cast<pull_object*>(self); }
+
+/// The iterator of a blocking connection.
+struct iterator_object {
+    PyObject_HEAD PyObject* connection;  ///< owned
+};
+
+/// A ping under way. Told by the loop's thread without the GIL; asked by any thread.
+class pong_c {
+public:
+    /// With `ready`, the answer is posted there as `number`.
+    explicit pong_c(std::shared_ptr<ready_list_c> ready = nullptr, std::uint64_t number = 0)
+        : ready_(std::move(ready)), number_(number) {}
+
+    void Tell(std::optional<std::chrono::nanoseconds> round_trip);
+    /// Waits for the answer or the end of the connection; false after `timeout`.
+    bool Wait(std::chrono::nanoseconds timeout);
+    [[nodiscard]] bool Is_done() const;
+    /// Nothing before the answer, and if the connection ended before it came.
+    [[nodiscard]] std::optional<std::chrono::nanoseconds> Round_trip() const;
+
+private:
+    const std::shared_ptr<ready_list_c> ready_;
+    const std::uint64_t number_;
+    mutable std::mutex mutex_;
+    std::condition_variable told_;
+    bool done_ = false;
+    std::optional<std::chrono::nanoseconds> round_trip_;
+};
+
+}  // namespace wspool::python

@@ -1,0 +1,494 @@
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <memory>
+#include <optional>
+
+#include "arguments.hpp"
+#include "convert.hpp"
+#include "errors.hpp"
+#include "gil.hpp"
+#include "payload_view.hpp"
+#include "pull.hpp"
+#include "translated.hpp"
+
+namespace py = pybind11;
+
+namespace wspool::python {
+namespace {
+
+using event_e = message_queue_c::event_e;
+using nanoseconds = std::chrono::nanoseconds;
+
+/// The queue, if the connection may be used here; else null with an exception set.
+message_queue_c* queue_of(PyObject* self) {
+    return handle_of(self) == nullptr ? nullptr : pull_of(self)->queue.get();
+}
+
+/// A bool, or `fallback` where nothing was given; -1 with an exception set.
+int truth_of(PyObject* value, bool fallback) {
+    return is_absent(value) ? static_cast<int>(fallback) : PyObject_IsTrue(value);
+}
+
+/// How a payload is handed out: as it came, or as str or bytes whatever it came as.
+enum class decode_e { BY_TYPE, TO_BYTES, TO_TEXT };
+
+bool decode_of(PyObject* decode, decode_e& out) {
+    out = decode_e::BY_TYPE;
+    if (is_absent(decode)) return true;
+    const int truth = PyObject_IsTrue(decode);
+    out = truth == 1 ? decode_e::TO_TEXT : decode_e::TO_BYTES;
+    return truth >= 0;
+}
+
+PyObject* make_payload(const message_queue_c::item_t& item, decode_e decode) {
+    const auto size = static_cast<Py_ssize_t>(item.payload.size());
+    if (decode == decode_e::TO_BYTES || (decode == decode_e::BY_TYPE && !item.is_text))
+        return PyBytes_FromStringAndSize(item.payload.data(), size);
+    if (item.is_text) return make_text(item.payload.data(), item.payload.size());
+    return PyUnicode_DecodeUTF8(item.payload.data(), size, nullptr);
+}
+
+/// The next message, or null without an exception if there is none.
+PyObject* take_one(pull_object* pull, decode_e decode) {
+    message_queue_c::item_t item;
+    if (!pull->queue->Next(item)) return nullptr;
+    pull->last_gap = item.dropped;
+    return make_payload(item, decode);
+}
+
+/// All messages that are there, at most `most`, as a list.
+PyObject* take_many(pull_object* pull, std::size_t most, decode_e decode) {
+    const std::size_t count = std::min(most, pull->queue->Available());
+    PyObject* const list = PyList_New(static_cast<Py_ssize_t>(count));
+    if (list == nullptr) return nullptr;
+    pull->last_gap = 0;
+    std::size_t taken = 0;
+    message_queue_c::item_t item;
+    while (taken < count && pull->queue->Next(item)) {
+        pull->last_gap += item.dropped;
+        PyObject* const payload = make_payload(item, decode);
+        if (payload == nullptr) break;
+        PyList_SET_ITEM(list, static_cast<Py_ssize_t>(taken++), payload);
+    }
+    if (PyErr_Occurred() != nullptr ||
+        (taken < count && PyList_SetSlice(list, static_cast<Py_ssize_t>(taken),
+                                          static_cast<Py_ssize_t>(count), nullptr) != 0)) {
+        Py_DECREF(list);
+        return nullptr;
+    }
+    return list;
+}
+
+PyObject* raise_closed(PyObject* self) {
+    return raise_error(error_c(error_e::CLOSED, "the connection is closed"), self);
+}
+
+PyObject* raise_concurrency(PyObject* self) {
+    return raise_error(
+        error_c(error_e::CONCURRENCY, "another call is receiving from this connection already"),
+        self);
+}
+
+bool begin_receiving(PyObject* self) {
+    auto* const pull = pull_of(self);
+    if (pull->receiving) {
+        raise_concurrency(self);
+        return false;
+    }
+    pull->receiving = true;
+    return true;
+}
+
+enum class waited_e { READY, TIMEOUT, RAISED };
+
+/// Waits for something to take, without the GIL and so that Ctrl-C is noticed.
+waited_e wait_readable(pull_object* pull, const std::optional<nanoseconds>& timeout) {
+    // A reference of its own: `self` is kept by the caller, its queue may not be.
+    const auto queue = pull->queue;
+    try {
+        const bool ready = wait_in_slices(
+            timeout, [&](nanoseconds slice) { return queue->Wait_for(event_e::READABLE, slice); });
+        return ready ? waited_e::READY : waited_e::TIMEOUT;
+    } catch (py::error_already_set& error) {
+        error.restore();
+        return waited_e::RAISED;
+    }
+}
+
+/// A timeout as given by the user; false with an exception set.
+bool timeout_of(PyObject* timeout, std::optional<nanoseconds>& out) {
+    if (is_absent(timeout)) return true;
+    const double seconds = PyBool_Check(timeout) ? NAN : PyFloat_AsDouble(timeout);
+    if (PyErr_Occurred() != nullptr) return false;
+    if (std::isnan(seconds)) {
+        PyErr_SetString(PyExc_TypeError, "timeout must be a number of seconds or None");
+        return false;
+    }
+    out = nanoseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 1e9) * 1e9));
+    return true;
+}
+
+/// Calls `take` until it returns something, and waits for messages in between; after the end of
+/// the connection returns what `at_end` returns.
+template <class Take, class AtEnd>
+PyObject* receive(PyObject* self, PyObject* timeout, Take&& take, AtEnd&& at_end) {
+    using clock = std::chrono::steady_clock;
+    auto* const pull = pull_of(self);
+    if (!begin_receiving(self)) return nullptr;
+    PyObject* result = take();
+    if (result == nullptr && PyErr_Occurred() == nullptr) {
+        std::optional<nanoseconds> left;
+        bool goes_on = timeout_of(timeout, left);
+        const auto deadline = clock::now() + left.value_or(nanoseconds(0));
+        while (goes_on) {
+            // Asked before the queue: what came before the end is in it then.
+            const bool ended = pull->queue->Has_ended();
+            result = take();
+            if (result != nullptr || PyErr_Occurred() != nullptr) break;
+            if (ended) {
+                result = at_end();
+                break;
+            }
+            if (left) left = std::max(nanoseconds(0), nanoseconds(deadline - clock::now()));
+            const auto waited = wait_readable(pull, left);
+            goes_on = waited == waited_e::READY;
+            if (waited == waited_e::TIMEOUT)
+                PyErr_SetString(PyExc_TimeoutError, "timed out while waiting for a message");
+        }
+    }
+    pull->receiving = false;
+    return result;
+}
+
+constexpr signature<2> recv_signature{"recv", {"timeout", "decode"}};
+
+PyObject* recv(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+    std::array<PyObject*, 2> values{};
+    decode_e decode{};
+    if (!recv_signature.take(args, count, names, values) || !decode_of(values[1], decode) ||
+        queue_of(self) == nullptr)
+        return nullptr;
+    return receive(
+        self, values[0], [&] { return take_one(pull_of(self), decode); },
+        [&] { return raise_closed(self); });
+}
+
+constexpr signature<3> recv_many_signature{"recv_many", {"max_messages", "timeout", "decode"}};
+
+bool most_of(PyObject* value, std::size_t& out) {
+    out = static_cast<std::size_t>(-1);
+    if (is_absent(value)) return true;
+    const Py_ssize_t number = PyNumber_AsSsize_t(value, nullptr);
+    if (number == -1 && PyErr_Occurred() != nullptr) return false;
+    if (number < 1) {
+        PyErr_SetString(PyExc_ValueError, "max_messages must be at least 1, or None");
+        return false;
+    }
+    out = static_cast<std::size_t>(number);
+    return true;
+}
+
+PyObject* recv_many(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* names) {
+    std::array<PyObject*, 3> values{};
+    decode_e decode{};
+    std::size_t most = 0;
+    if (!recv_many_signature.take(args, count, names, values) || !most_of(values[0], most) ||
+        !decode_of(values[2], decode) || queue_of(self) == nullptr)
+        return nullptr;
+    return receive(
+        self, values[1],
+        [&]() -> PyObject* {
+            auto* const pull = pull_of(self);
+            return pull->queue->Available() == 0 ? nullptr : take_many(pull, most, decode);
+        },
+        [&] { return raise_closed(self); });
+}
+
+// What follows never waits for messages; asyncio and recv_streaming are built of it.
+
+/// _next(decode) -> str | bytes | None
+///
+/// An event loop has other things to do: after so many messages in a row it returns None once,
+/// and `_spent` is True.
+PyObject* next(PyObject* self, PyObject* decode) {
+    constexpr unsigned most_in_a_row = 256;
+    decode_e how{};
+    if (!decode_of(decode, how) || queue_of(self) == nullptr) return nullptr;
+    auto* const pull = pull_of(self);
+    if (pull->receiving) return raise_concurrency(self);
+    pull->spent = pull->taken_in_a_row == most_in_a_row;
+    if (!pull->spent) {
+        ++pull->taken_in_a_row;
+        PyObject* const message = take_one(pull, how);
+        if (message != nullptr || PyErr_Occurred() != nullptr) return message;
+    }
+    pull->taken_in_a_row = 0;
+    Py_RETURN_NONE;
+}
+
+/// _take(max_messages, decode) -> list
+PyObject* take(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    decode_e decode{};
+    std::size_t most = 0;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_take() takes 2 arguments");
+        return nullptr;
+    }
+    if (!most_of(args[0], most) || !decode_of(args[1], decode) || queue_of(self) == nullptr)
+        return nullptr;
+    if (pull_of(self)->receiving) return raise_concurrency(self);
+    return take_many(pull_of(self), most, decode);
+}
+
+/// _next_fragment() -> (bytes, is_text, is_final) | None
+PyObject* next_fragment(PyObject* self, PyObject* /*unused*/) {
+    auto* const queue = queue_of(self);
+    if (queue == nullptr) return nullptr;
+    message_queue_c::item_t item;
+    if (!queue->Next(item)) Py_RETURN_NONE;
+    pull_of(self)->last_gap = item.dropped;
+    PyObject* const payload = PyBytes_FromStringAndSize(
+        item.payload.data(), static_cast<Py_ssize_t>(item.payload.size()));
+    if (payload == nullptr) return nullptr;
+    return Py_BuildValue("(NOO)", payload, item.is_text ? Py_True : Py_False,
+                         item.is_final ? Py_True : Py_False);
+}
+
+PyObject* set_streaming(PyObject* self, PyObject* on) {
+    auto* const queue = queue_of(self);
+    const int truth = queue == nullptr ? -1 : PyObject_IsTrue(on);
+    if (truth < 0) return nullptr;
+    queue->Set_streaming(truth == 1);
+    Py_RETURN_NONE;
+}
+
+/// _arm(events) -> bool
+PyObject* arm(PyObject* self, PyObject* events) {
+    auto* const queue = queue_of(self);
+    const unsigned long bits = queue == nullptr ? 0 : PyLong_AsUnsignedLong(events);
+    if (PyErr_Occurred() != nullptr) return nullptr;
+    return PyBool_FromLong(queue->Arm(static_cast<unsigned>(bits)) ? 1 : 0);
+}
+
+/// _wait_for(events, timeout) -> bool
+PyObject* wait_for(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    if (queue_of(self) == nullptr) return nullptr;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_wait_for() takes 2 arguments");
+        return nullptr;
+    }
+    const auto queue = pull_of(self)->queue;
+    return translated([&]() -> py::object {
+        const auto events = py::reinterpret_borrow<py::object>(args[0]).cast<unsigned>();
+        const auto bound = seconds_or_none(py::reinterpret_borrow<py::object>(args[1]));
+        return py::bool_(wait_in_slices(
+            bound, [&](nanoseconds slice) { return queue->Wait_for(events, slice); }));
+    });
+}
+
+PyObject* has_ended(PyObject* self, PyObject* /*unused*/) {
+    auto* const queue = queue_of(self);
+    return queue == nullptr ? nullptr : PyBool_FromLong(queue->Has_ended() ? 1 : 0);
+}
+
+/// True if it was sent, False if there is no room and `wait` was not asked for.
+PyObject* sent(PyObject* self, const error_ptr& error) {
+    if (!error) Py_RETURN_TRUE;
+    if (error->Code() == error_e::TIMEOUT) Py_RETURN_FALSE;
+    return raise_error(*error, self);
+}
+
+/// _try_send(message, text) -> bool
+PyObject* try_send(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_try_send() takes 2 arguments");
+        return nullptr;
+    }
+    payload_view payload;
+    if (!payload.take(args[0], "message")) return nullptr;
+    const int text = truth_of(args[1], payload.is_text());
+    if (text < 0) return nullptr;
+    return sent(
+        self, without_gil([&] { return handle->Send(payload.view(), text == 1, nanoseconds(0)); }));
+}
+
+/// _send_fragment(payload, is_text, is_first, is_final, timeout) -> bool
+PyObject* send_fragment(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    if (count != 5) {
+        PyErr_SetString(PyExc_TypeError, "_send_fragment() takes 5 arguments");
+        return nullptr;
+    }
+    payload_view payload;
+    if (!payload.take(args[0], "message")) return nullptr;
+    const int text = PyObject_IsTrue(args[1]);
+    const int first = PyObject_IsTrue(args[2]);
+    const int final = PyObject_IsTrue(args[3]);
+    const double timeout = PyFloat_AsDouble(args[4]);
+    if (text < 0 || first < 0 || final < 0 || PyErr_Occurred() != nullptr) return nullptr;
+    const nanoseconds wait(static_cast<std::int64_t>(timeout * 1e9));
+    return sent(self, without_gil([&] {
+                    return handle->Send_fragment(payload.view(), text == 1, first == 1, final == 1,
+                                                 wait);
+                }));
+}
+
+/// _ping_for(data, pong)
+PyObject* ping_for(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    auto* const handle = handle_of(self);
+    if (handle == nullptr) return nullptr;
+    payload_view payload;
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "_ping_for() takes 2 arguments");
+        return nullptr;
+    }
+    if (!payload.take(args[0], "data")) return nullptr;
+    return translated([&]() -> py::object {
+        auto pong = py::reinterpret_borrow<py::object>(args[1]).cast<std::shared_ptr<pong_c>>();
+        const auto error = without_gil([&] {
+            return handle->Ping(payload.view(),
+                                [pong = std::move(pong)](auto took) { pong->Tell(took); });
+        });
+        if (!error) return py::none();
+        raise_error(*error, self);
+        throw py::error_already_set();
+    });
+}
+
+PyObject* iterate(PyObject* self, PyObject* /*unused*/) {
+    auto* const iterator = PyObject_New(iterator_object, &iterator_type);
+    if (iterator == nullptr) return nullptr;
+    Py_INCREF(self);
+    iterator->connection = self;
+    return reinterpret_cast<PyObject*>(iterator);
+}
+
+PyObject* get_dropped(PyObject* self, void* /*closure*/) {
+    const auto& queue = pull_of(self)->queue;
+    return PyLong_FromUnsignedLongLong(queue ? queue->Dropped() : 0);
+}
+
+PyObject* get_last_gap(PyObject* self, void* /*closure*/) {
+    return PyLong_FromUnsignedLongLong(pull_of(self)->last_gap);
+}
+
+PyObject* get_spent(PyObject* self, void* /*closure*/) {
+    return PyBool_FromLong(pull_of(self)->spent ? 1 : 0);
+}
+
+PyObject* get_available(PyObject* self, void* /*closure*/) {
+    const auto& queue = pull_of(self)->queue;
+    return PyLong_FromSize_t(queue ? queue->Available() : 0);
+}
+
+PyObject* get_receiving(PyObject* self, void* /*closure*/) {
+    return PyBool_FromLong(pull_of(self)->receiving ? 1 : 0);
+}
+
+int set_receiving(PyObject* self, PyObject* value, void* /*closure*/) {
+    const int truth = value == nullptr ? 0 : PyObject_IsTrue(value);
+    if (truth < 0) return -1;
+    pull_of(self)->receiving = truth == 1;
+    return 0;
+}
+
+}  // namespace
+
+PyObject* next_message(PyObject* iterator) {
+    PyObject* const self = reinterpret_cast<iterator_object*>(iterator)->connection;
+    if (queue_of(self) == nullptr) return nullptr;
+    return receive(
+        self, nullptr, [&] { return take_one(pull_of(self), decode_e::BY_TYPE); },
+        [&]() -> PyObject* {
+            // Raises, unless the end was in order: that just ends the iteration.
+            Py_XDECREF(PyObject_CallMethod(self, "_raise_unless_in_order", nullptr));
+            return nullptr;
+        });
+}
+
+void pong_c::Tell(std::optional<std::chrono::nanoseconds> round_trip) {
+    {
+        const std::lock_guard lock(mutex_);
+        done_ = true;
+        round_trip_ = round_trip;
+    }
+    told_.notify_all();
+    if (ready_) ready_->Post(number_);
+}
+
+bool pong_c::Wait(std::chrono::nanoseconds timeout) {
+    std::unique_lock lock(mutex_);
+    return told_.wait_for(lock, timeout, [this] { return done_; });
+}
+
+bool pong_c::Is_done() const {
+    const std::lock_guard lock(mutex_);
+    return done_;
+}
+
+std::optional<std::chrono::nanoseconds> pong_c::Round_trip() const {
+    const std::lock_guard lock(mutex_);
+    return round_trip_;
+}
+
+PyMethodDef pull_methods[] = {
+    {"recv", as_function(recv), METH_FASTCALL | METH_KEYWORDS,
+     "recv($self, /, timeout=None, decode=None)\n--\n\n"
+     "Receive the next message (RFC 6455 section 5.6).\n\n"
+     "Messages that came before the connection ended are handed out after it. Ctrl-C interrupts\n"
+     "the wait. A message in fragments is handed out as a whole.\n\n"
+     "Args:\n"
+     "    timeout: In seconds; None waits without bound, 0 takes only what is there.\n"
+     "    decode: None gives text messages as str and binary ones as bytes; True gives str,\n"
+     "        False bytes, whatever came.\n\n"
+     "Raises:\n"
+     "    ConnectionClosed: If the connection has ended and all messages have been received.\n"
+     "    TimeoutError: If no message came in time; none is lost by it.\n"
+     "    ConcurrencyError: If another call is receiving.\n"
+     "    UnicodeDecodeError: If decode is True and a binary message is not UTF-8."},
+    {"recv_many", as_function(recv_many), METH_FASTCALL | METH_KEYWORDS,
+     "recv_many($self, /, max_messages=None, timeout=None, decode=None)\n--\n\n"
+     "Receive all messages that are queued, at least one, as a list in the order of arrival.\n\n"
+     "The cheapest way to receive many. Waits like recv() while there is none.\n\n"
+     "Args:\n"
+     "    max_messages: The most to take; None takes all.\n"
+     "    timeout: In seconds; None waits without bound, 0 takes only what is there.\n"
+     "    decode: As in recv().\n\n"
+     "Raises:\n"
+     "    ValueError: If max_messages is below 1.\n"
+     "    ConnectionClosed, TimeoutError, ConcurrencyError, UnicodeDecodeError: As recv()."},
+    {"_iterate", iterate, METH_NOARGS, nullptr},
+    {"_next", next, METH_O, nullptr},
+    {"_take", as_function(take), METH_FASTCALL, nullptr},
+    {"_next_fragment", next_fragment, METH_NOARGS, nullptr},
+    {"_set_streaming", set_streaming, METH_O, nullptr},
+    {"_arm", arm, METH_O, nullptr},
+    {"_wait_for", as_function(wait_for), METH_FASTCALL, nullptr},
+    {"_has_ended", has_ended, METH_NOARGS, nullptr},
+    {"_try_send", as_function(try_send), METH_FASTCALL, nullptr},
+    {"_send_fragment", as_function(send_fragment), METH_FASTCALL, nullptr},
+    {"_ping_for", as_function(ping_for), METH_FASTCALL, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef pull_attributes[] = {
+    {"dropped", get_dropped, nullptr,
+     "Messages that were dropped because the queue was full, since the beginning.", nullptr},
+    {"last_gap", get_last_gap, nullptr,
+     "Messages that were dropped right before the one received last, or before those that\n"
+     "recv_many() returned last and among them.",
+     nullptr},
+    {"_available", get_available, nullptr, nullptr, nullptr},
+    {"_spent", get_spent, nullptr, nullptr, nullptr},
+    {"_receiving", get_receiving, set_receiving, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+}  // namespace wspool::python

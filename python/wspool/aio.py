@@ -1,0 +1,464 @@
+"""The asyncio API: the blocking one, awaited.
+
+    async with wspool.aio.connect("wss://...") as ws:
+        await ws.send("Hello")
+        print(await ws.recv())
+        async for message in ws:
+            ...
+
+Reading, keepalive and TLS run on native threads, whatever the event loop does; it only takes the
+messages. It watches one descriptor for all of its connections. Works with uvloop as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+from . import native
+from ._watcher import Watcher
+from .connection_info import check_close_code, check_str, control_payload
+from .exceptions import ConnectionClosedOK
+from .pull import (
+    Event,
+    FragmentDecoder,
+    FragmentEncoder,
+    Frame,
+    Payload,
+    PullConnection,
+    endpoint_of,
+    not_a_message,
+    refuse_mapping,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from .options import ConnectionOptions, Options
+    from .pool import Endpoint, EndpointPool
+
+__all__ = ["ClientConnection", "connect"]
+
+
+class connect:  # noqa: N801
+    """Connect to a WebSocket server: ``async with connect(uri) as ws`` or ``await connect(uri)``.
+
+    With ``await`` you close the connection yourself. Cancelling it gives the connection up.
+
+    Args:
+        uri: ``ws://`` or ``wss://`` (RFC 6455 section 3), with user and password if need be.
+        pool: Whose endpoint it runs on, the next in turn; None takes ``EndpointPool.instance()``.
+        options: See ``wspool.Options``. ``write_limit`` is 1 MiB here unless given.
+
+    Raises:
+        InvalidURI: If uri is not a WebSocket URI.
+        InvalidHandshake: If the server refuses; ``InvalidStatus`` has its answer.
+        OSError: If the network, the name look-up or TLS fails.
+        TimeoutError: If it takes longer than ``open_timeout``.
+        TypeError, ValueError: If an option cannot be what it is; the text names it.
+        PoolClosed: If the pool has been closed.
+    """
+
+    def __init__(
+        self, uri: str, *, pool: EndpointPool | None = None, **options: Unpack[ConnectionOptions]
+    ) -> None:
+        self._uri = uri
+        self._pool = pool
+        self._options = PullConnection.check_options(options)
+        self._connection: ClientConnection | None = None
+
+    def __await__(self) -> Generator[Any, None, ClientConnection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> ClientConnection:
+        self._connection = await self._open()
+        return self._connection
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._connection is not None
+        await self._connection.__aexit__(exc_type, exc_value, traceback)
+
+    async def _open(self) -> ClientConnection:
+        connection = ClientConnection(endpoint_of(self._pool), self._options)
+        await connection._open(self._uri, self._options)  # noqa: SLF001
+        return connection
+
+
+class ClientConnection(PullConnection):
+    """A WebSocket connection of one event loop, whose methods are awaited. ``connect`` makes it.
+
+    As an asynchronous context manager it is closed on leaving, with 1011 if that is by an
+    exception. Iterating receives messages until the connection has ended: after an end in order
+    (1000, 1001) the iteration ends, else it raises ``ConnectionClosedError``.
+
+    Cancelling any of its methods loses no message.
+
+    Thread safety: the thread of its event loop.
+    """
+
+    __slots__ = ("_loop", "_sending_fragments", "_waiters", "_watcher")
+    _name = "wspool.aio.ClientConnection"
+
+    def __init__(self, endpoint: Endpoint, options: Options) -> None:
+        super().__init__(endpoint, options)
+        self._loop = asyncio.get_running_loop()
+        self._watcher = Watcher.of(self._loop)
+        # Who waits for anything; all look for themselves when something has happened.
+        self._waiters: set[asyncio.Future[None]] = set()
+        # Done when the message that is being sent in fragments is complete; None without one.
+        self._sending_fragments: asyncio.Future[None] | None = None
+
+    async def _open(self, uri: str, options: Options) -> None:
+        number = self._watcher.add(self)
+        try:
+            self._start(uri, options, self._watcher.ready, number)
+        except BaseException:
+            self._watcher.remove(number)
+            raise
+        try:
+            await self._until(Event.OPENED)
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            # The watcher is told of the end, wherever that comes.
+            self._arm(Event.ENDED)
+        self._raise_unless_opened()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close(1000 if exc_type is None else 1011)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        if (message := self._next(None)) is not None:
+            return message
+        try:
+            return await self._recv_later(None, None)
+        except ConnectionClosedOK:
+            raise StopAsyncIteration from None
+
+    # Waiting.
+
+    def on_ready(self) -> bool:
+        """Wake who waits; the watcher calls it. Returns False once the connection has ended."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        return not self._has_ended()
+
+    async def _until(self, events: int, deadline: float | None = None) -> bool:
+        """Wait for one of the events; False if the deadline, a monotonic time, passes first."""
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(f"{self!r} belongs to another event loop")
+        while not self._arm(events):
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiters.add(waiter)
+            timer = None if left is None else self._loop.call_later(left, _finish, waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+                if timer is not None:
+                    timer.cancel()
+            if events == Event.WRITABLE:  # never holds by itself
+                return True
+        return True
+
+    # Receiving.
+
+    async def recv(self, timeout: float | None = None, decode: bool | None = None) -> str | bytes:
+        """Receive the next message (RFC 6455 section 5.6).
+
+        Messages that came before the connection ended are handed out after it.
+
+        Args:
+            timeout: In seconds; None waits without bound, 0 takes only what is there.
+            decode: None gives text messages as str and binary ones as bytes; True gives str,
+                False bytes, whatever came.
+
+        Raises:
+            ConnectionClosed: If the connection has ended and all messages have been received.
+            TimeoutError: If no message came in time; none is lost by it.
+            ConcurrencyError: If another task is receiving.
+            UnicodeDecodeError: If decode is True and a binary message is not UTF-8.
+        """
+        if (message := self._next(decode)) is not None:
+            return message
+        return await self._recv_later(_deadline(timeout), decode)
+
+    async def _recv_later(self, deadline: float | None, decode: bool | None) -> str | bytes:
+        """Go on where ``_next`` said None: there is no message, or it is others' turn."""
+        if self._spent:
+            await self._let_others_run()
+        while True:
+            ended = self._has_ended()
+            if (message := self._next(decode)) is not None:
+                return message
+            await self._readable(ended, deadline)
+
+    async def recv_many(
+        self,
+        max_messages: int | None = None,
+        timeout: float | None = None,
+        decode: bool | None = None,
+    ) -> list[str | bytes]:
+        """Receive all messages that are queued, at least one, as a list in the order of arrival.
+
+        The cheapest way to receive many. Waits like ``recv`` while there is none.
+
+        Args:
+            max_messages: The most to take; None takes all.
+            timeout: In seconds; None waits without bound, 0 takes only what is there.
+            decode: As in ``recv``.
+
+        Raises:
+            ValueError: If max_messages is below 1.
+            ConnectionClosed, TimeoutError, ConcurrencyError, UnicodeDecodeError: As ``recv``.
+        """
+        deadline = _deadline(timeout)
+        if self._available:  # nothing to wait for
+            await self._let_others_run()
+        while True:
+            ended = self._has_ended()
+            if messages := self._take(max_messages, decode):
+                return messages
+            await self._readable(ended, deadline)
+
+    async def _let_others_run(self) -> None:
+        # Native threads may be faster than any consumer: who never waits would stop the loop.
+        self._begin_receiving()
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._receiving = False
+
+    async def _readable(self, ended: bool, deadline: float | None) -> None:
+        """Wait until there is something to take; ``ended`` is from before looking for it."""
+        if ended:
+            raise self.closed_exception()
+        self._begin_receiving()
+        try:
+            if not await self._until(Event.READABLE, deadline):
+                raise TimeoutError("timed out while waiting for a message")
+        finally:
+            # Taking it needs no further await, so cancellation loses none.
+            self._receiving = False
+
+    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[str | bytes]:
+        """Receive the next message fragment by fragment, as they come (RFC 6455 section 5.4).
+
+        Closing the iterator before its end skips the rest of the message. Above 4,096 fragments
+        that wait, those that follow are joined.
+
+        Args:
+            decode: As in ``recv``.
+
+        Raises:
+            ConnectionClosed: If the connection ends before the message does.
+            ConcurrencyError: If another task is receiving, this iterator included.
+        """
+        self._begin_receiving()
+        decoder = FragmentDecoder(decode)
+        try:
+            self._set_streaming(True)
+            while True:
+                ended = self._has_ended()
+                fragment = self._next_fragment()
+                if fragment is not None:
+                    yield decoder(fragment)
+                    if fragment[2]:
+                        return
+                elif ended:
+                    raise self.closed_exception()
+                else:
+                    await self._until(Event.READABLE)
+        finally:
+            self._receiving = False
+            self._set_streaming(False)
+
+    # Sending.
+
+    async def send(  # type: ignore[override]  # the base's waits, this one is awaited
+        self,
+        message: Payload | Iterable[Payload] | AsyncIterable[Payload],
+        text: bool | None = None,
+    ) -> None:
+        """Send a message (RFC 6455 section 5.6). Waits only while ``write_limit`` is exceeded.
+
+        Cancelled while it waits, nothing of the message is sent, unless it goes in fragments:
+        then the connection is closed with 1011, because it can never be completed.
+
+        Args:
+            message: A str goes as a text message, a bytes-like object as a binary one. The items
+                of an iterable, or of an asynchronous one, go as fragments (section 5.4), each
+                as soon as it is there.
+            text: True sends bytes-like UTF-8 as text; False sends a str, encoded, as binary.
+
+        Raises:
+            ConnectionClosed: If the connection has ended or is closing.
+            TypeError: If message is none of these; a mapping is not taken for an iterable.
+            ValueError: If text is True and message is not UTF-8.
+        """
+        while self._sending_fragments is not None:
+            await asyncio.shield(self._sending_fragments)
+        if isinstance(message, (str, bytes, bytearray, memoryview)):
+            if not self._try_send(message, text):
+                await self._send_with_room(self._try_send, message, text)
+        elif isinstance(message, AsyncIterable):
+            await self._send_fragments(message, text)
+        else:
+            refuse_mapping(message)
+            if not isinstance(message, Iterable):
+                raise not_a_message(message)
+            await self._send_fragments(_as_async(message), text)
+
+    async def _send_with_room(self, send: Any, *args: Any) -> None:
+        # Armed before it is tried again: otherwise the room could come in between.
+        while not self._arm(Event.WRITABLE) and not send(*args):
+            await self._until(Event.WRITABLE)
+        if self._has_ended():
+            raise self.closed_exception()
+
+    async def _send_fragments(self, message: AsyncIterable[Payload], text: bool | None) -> None:
+        encode = FragmentEncoder(text)
+        self._sending_fragments = self._loop.create_future()
+        try:
+            async for fragment in message:
+                await self._send_frame(encode(fragment))
+            if encode.began:
+                await self._send_frame(encode.end())
+        except BaseException:
+            if encode.began:  # and can never be completed
+                self._close(1011, "error in fragmented message")
+            raise
+        finally:
+            self._sending_fragments.set_result(None)
+            self._sending_fragments = None
+
+    async def _send_frame(self, frame: Frame) -> None:
+        if not self._send_fragment(*frame, 0):
+            await self._send_with_room(self._send_fragment, *frame, 0)
+
+    async def ping(self, data: Payload | None = None) -> Awaitable[float]:
+        """Send a ping (RFC 6455 section 5.5.2).
+
+        Args:
+            data: Payload of at most 125 bytes, a str goes as UTF-8; None takes a random one.
+
+        Returns:
+            Its answer: ``await (await ws.ping())`` is the round-trip time in seconds. It raises
+            ``ConnectionClosed`` if the connection ends first.
+
+        Raises:
+            ConnectionClosed: If the connection has ended or is closing.
+            ConcurrencyError: If a ping with the same data has not been answered yet.
+            ValueError: If data is too long.
+        """
+        answer = _Answer(self, self._loop.create_future())
+        number = self._watcher.add(answer, keep=True)
+        answer.pong = native.Pong(self._watcher.ready, number)
+        try:
+            self._send_ping(data, answer.pong)
+        except BaseException:
+            self._watcher.remove(number)
+            raise
+        return answer.future
+
+    async def pong(self, data: Payload = b"") -> None:
+        """Send a pong that nobody asked for (RFC 6455 section 5.5.3).
+
+        Pings are answered by the library; this is a heartbeat in one direction.
+
+        Args:
+            data: Payload of at most 125 bytes; a str goes as UTF-8.
+
+        Raises:
+            ConnectionClosed: If the connection has ended or is closing.
+            ValueError: If data is too long.
+        """
+        self._pong(control_payload(data))
+
+    # Ending.
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection, and wait until it has ended (RFC 6455 section 7.1.2).
+
+        Waits at most ``close_timeout`` for the peer. On a connection that has ended it does
+        nothing. Messages that have come can still be received.
+
+        Args:
+            code: Close code: 1000 to 1003, 1007 to 1014, or 3000 to 4999 (RFC 6455 section 7.4).
+            reason: At most 123 bytes in UTF-8.
+
+        Raises:
+            ValueError: If the code may not be sent or the reason is too long.
+        """
+        self._close(check_close_code(code), check_str("reason", reason))
+        await self._until(Event.ENDED)
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection has ended."""
+        await self._until(Event.ENDED)
+
+
+class _Answer:
+    """What the watcher tells of the answer to a ping."""
+
+    def __init__(self, connection: ClientConnection, future: asyncio.Future[float]) -> None:
+        self._connection = connection
+        self.future = future
+        self.pong: native.Pong | None = None
+
+    def on_ready(self) -> bool:
+        """Hand the answer on. Returns False: there is nothing more to come."""
+        assert self.pong is not None
+        if not self.future.done():
+            round_trip = self.pong.round_trip
+            if round_trip is None:
+                self.future.set_exception(self._connection.closed_exception())
+                self.future.exception()  # retrieved: not everybody waits for a pong
+            else:
+                self.future.set_result(round_trip)
+        return False
+
+
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _deadline(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or math.isnan(timeout):
+        raise TypeError("timeout must be a number of seconds or None")
+    return time.monotonic() + timeout
+
+
+async def _as_async(items: Iterable[Payload]) -> AsyncIterator[Payload]:
+    for item in items:
+        yield item
