@@ -13,6 +13,7 @@ set(WSPOOL_TEST_SOURCES
   test_loop.cpp
   test_message_queue.cpp
   test_opening.cpp
+  test_sink.cpp
   test_tls.cpp
   test_uri.cpp
   test_utf8.cpp
