@@ -77,6 +77,7 @@ public:
     error_ptr Ping(std::string_view payload, on_pong_t on_pong) override;
     error_ptr Pong(std::string_view payload) override;
     error_ptr Close(std::uint16_t code, std::string_view reason) override;
+    error_ptr Fail(std::uint16_t code, std::string_view reason) override;
     void Abort() override;
     bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout) override;
     void Resume_reading() override;
@@ -137,6 +138,8 @@ public:
     [[nodiscard]] bool owns_loop() const { return loop_->owns(); }
     [[nodiscard]] bool closed_by_peer() const { return received_close_.has_value(); }
     [[nodiscard]] bool may_answer_ping() const;
+    /// Whether the close frame that is sent next wants no answer.
+    [[nodiscard]] bool fails() const { return fails_; }
 
 private:
     using clock = std::chrono::steady_clock;
@@ -183,6 +186,7 @@ private:
     };
     error_ptr append_frame(const frame_t& frame, std::string_view payload,
                            std::optional<std::chrono::nanoseconds> wait);
+    error_ptr begin_closing(std::uint16_t code, std::string_view reason, bool is_failure);
     error_ptr check_fragment(const frame_t& frame, std::string_view payload);
     void write_frame(const frame_t& frame, std::string_view payload, std::uint32_t key);
     void update_addresses();
@@ -193,7 +197,6 @@ private:
     void start_keepalive();
     void arm_keepalive();
     void keepalive_due();
-    void send_ping(std::string payload, on_pong_t on_pong);
     bool on_ping();
     void on_pong(std::string_view payload);
     void answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took);
@@ -236,6 +239,7 @@ private:
     bool waiting_writable_ = false;
     bool paused_ = false;
     bool close_sent_ = false;  // our close frame: reading is not paused any more
+    bool fails_ = false;
     bool end_deferred_ = false;
     bool ending_ = false;     // finish() has run
     bool lingering_ = false;  // reading only to see the end
@@ -250,20 +254,20 @@ private:
     transport::byte_buffer writing_;  // taken from the outbox, not yet given to the stream
 
     // Keepalive; loop thread
-    struct ping_t {
-        std::string payload;
-        std::int64_t sent = 0;
-        on_pong_t on_pong;
-    };
-    std::deque<ping_t> pings_;
     asio::steady_timer keepalive_timer_;
     std::int64_t last_received_ = 0;
     std::int64_t next_ping_ = 0;
     std::int64_t pong_deadline_ = 0;  // 0: none
     std::int64_t pinged_at_ = 0;
 
-    // The outbox
+    // The outbox; guarded by out_mutex_
+    struct ping_t {
+        std::string payload;
+        std::int64_t sent = 0;
+        on_pong_t on_pong;
+    };
     mutable std::mutex out_mutex_;
+    std::deque<ping_t> pings_;
     std::condition_variable out_room_;
     transport::byte_buffer outbox_;
     std::uint64_t outbox_total_ = 0;

@@ -103,7 +103,8 @@ error_ptr session::append_frame(const frame_t& frame, std::string_view payload,
     {
         std::unique_lock lock(out_mutex_);
         const auto fits = [&] {
-            return outbox_closed_ || buffered_ == 0 || buffered_ + size <= options_.write_bound;
+            return outbox_closed_ || buffered_ == 0 || protocol::is_control(frame.opcode) ||
+                   buffered_ + size <= options_.write_bound;
         };
         if (!fits()) {
             if (loop_->on_own_thread()) {
@@ -164,9 +165,18 @@ void session::request_flush() {
 error_ptr session::Ping(std::string_view payload, on_pong_t on_pong) {
     if (auto error = not_open()) return error;
     if (auto error = check_control_payload(payload)) return error;
-    loop_->post([self = self(), text = std::string(payload), call = std::move(on_pong)]() mutable {
-        self->send_ping(std::move(text), std::move(call));
-    });
+    const std::uint32_t key = random_source::This_thread()();
+    bool request = false;
+    {
+        const std::lock_guard lock(out_mutex_);
+        if (outbox_closed_) return make_error(error_e::INVALID_STATE, "the connection is closing");
+        // Noted in the order of sending, which tells what an answer stands for.
+        write_frame({opcode_e::ping}, payload, key);
+        pings_.push_back({std::string(payload), runtime::steady_now(), std::move(on_pong)});
+        request = !flush_requested_;
+        flush_requested_ = true;
+    }
+    if (request) request_flush();
     return nullptr;
 }
 
@@ -177,6 +187,21 @@ error_ptr session::Pong(std::string_view payload) {
 }
 
 error_ptr session::Close(std::uint16_t code, std::string_view reason) {
+    bool in_message = false;
+    {
+        const std::lock_guard lock(out_mutex_);
+        in_message = sends_fragments_;
+    }
+    // The peer waits for the rest of a message, and cannot take this for an end in order.
+    if (in_message) return begin_closing(1011, "close during fragmented message", true);
+    return begin_closing(code, reason, false);
+}
+
+error_ptr session::Fail(std::uint16_t code, std::string_view reason) {
+    return begin_closing(code, reason, true);
+}
+
+error_ptr session::begin_closing(std::uint16_t code, std::string_view reason, bool is_failure) {
     if (process_ != process_generation()) return wrong_process();
     if (!protocol::is_sendable_close_code(code)) {
         return make_error(error_e::INVALID_ARGUMENT,
@@ -198,8 +223,9 @@ error_ptr session::Close(std::uint16_t code, std::string_view reason) {
     if (expected == status_e::CONNECTING) {
         Abort();
     } else if (expected == status_e::OPENED) {
-        loop_->post([self = self(), code, text = std::string(reason)] {
+        loop_->post([self = self(), code, text = std::string(reason), is_failure] {
             error_code failed;
+            self->fails_ = is_failure;
             if (self->connection_) self->connection_->close(code, text, failed);
         });
     }

@@ -95,9 +95,9 @@ void session::fail_reading(const error_c* error) {
         set_error(*error);
     } else if (status_.load() == status_e::CONNECTING) {
         set_error(
-            error_c(error_e::HANDSHAKE, "the server closed the connection during the handshake"));
+            error_c(error_e::END_OF_STREAM, "the server closed the connection in the handshake"));
     } else if (!received_close_) {
-        set_error(error_c(error_e::CLOSED, "the connection was lost without a close frame"));
+        set_error(error_c(error_e::END_OF_STREAM, "the peer ended TCP without a close frame"));
     }
     const auto code = error != nullptr ? stream_failed() : end_of_stream();
     if (handshake_handler_) {

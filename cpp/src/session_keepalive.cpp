@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "endpoint_core.hpp"
 #include "session.hpp"
@@ -62,7 +63,7 @@ void session::keepalive_due() {
     if (now >= next_ping_) {
         next_ping_ = now + nanoseconds(options_.ping_interval);
         if (pong_deadline_ == 0) {
-            send_ping({}, nullptr);
+            Ping(random_payload(), nullptr);
             pinged_at_ = now;
             if (options_.ping_timeout.count() > 0) {
                 pong_deadline_ = now + nanoseconds(options_.ping_timeout);
@@ -72,30 +73,27 @@ void session::keepalive_due() {
     arm_keepalive();
 }
 
-void session::send_ping(std::string payload, on_pong_t call) {
-    if (payload.empty()) payload = random_payload();
-    // Not the status: after Close() it is CLOSING, but what was asked for before goes out before.
-    error_code failed = websocketpp::error::make_error_code(websocketpp::error::invalid_state);
-    if (!ending_ && connection_) connection_->ping(payload, failed);
-    if (failed) return answer_ping(std::move(call), std::nullopt);
-    pings_.push_back({std::move(payload), runtime::steady_now(), std::move(call)});
-}
-
 /// True if the ping shall be answered.
 bool session::on_ping() { return may_answer_ping(); }
 
 /// An answer stands for all pings sent before the one it names (RFC 6455 section 5.5.3).
 void session::on_pong(std::string_view payload) {
-    const auto named = std::find_if(pings_.begin(), pings_.end(),
-                                    [&](const ping_t& ping) { return ping.payload == payload; });
-    if (named == pings_.end()) return;  // unsolicited
-    const std::int64_t now = runtime::steady_now();
-    latency_ns_.store(now - named->sent);
-    pong_deadline_ = 0;
-    for (auto ping = pings_.begin(); ping != named + 1; ++ping) {
-        answer_ping(std::move(ping->on_pong), std::chrono::nanoseconds(now - ping->sent));
+    std::deque<ping_t> answered;
+    {
+        const std::lock_guard lock(out_mutex_);
+        const auto named = std::find_if(pings_.begin(), pings_.end(), [&](const ping_t& ping) {
+            return ping.payload == payload;
+        });
+        if (named == pings_.end()) return;  // unsolicited
+        std::move(pings_.begin(), named + 1, std::back_inserter(answered));
+        pings_.erase(pings_.begin(), named + 1);
     }
-    pings_.erase(pings_.begin(), named + 1);
+    const std::int64_t now = runtime::steady_now();
+    latency_ns_.store(now - answered.back().sent);
+    pong_deadline_ = 0;
+    for (ping_t& ping : answered) {
+        answer_ping(std::move(ping.on_pong), std::chrono::nanoseconds(now - ping.sent));
+    }
 }
 
 void session::answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took) {
@@ -106,8 +104,12 @@ void session::answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds
 }
 
 void session::drop_pings() {
-    for (ping_t& ping : pings_) answer_ping(std::move(ping.on_pong), std::nullopt);
-    pings_.clear();
+    std::deque<ping_t> unanswered;
+    {
+        const std::lock_guard lock(out_mutex_);
+        unanswered.swap(pings_);
+    }
+    for (ping_t& ping : unanswered) answer_ping(std::move(ping.on_pong), std::nullopt);
 }
 
 }  // namespace wspool::detail

@@ -41,7 +41,6 @@ public:
 
     // --- frames in
     std::size_t consume(std::uint8_t* bytes, std::size_t size, error_code& error) override {
-        if (owner_.closed_by_peer()) return size;  // nothing counts behind a close frame
         auto& reader = owner_.reader();
         const std::size_t used = reader.consume(reinterpret_cast<const char*>(bytes), size);
         if (const auto failure = reader.failed()) error = code_of(failure.close_code);
@@ -154,6 +153,7 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
     size_t used = 0;
     bool resumed = session->take_deferred();
     while (resumed || used < count) {
+        if (session->closed_by_peer()) break;  // nothing counts behind a close frame
         if (!resumed) {
             lib::error_code ignored;  // the reader keeps it
             used += m_processor->consume(
@@ -230,8 +230,8 @@ void wspool_connection::close(close::status::value const code, std::string const
         error = error::make_error_code(error::invalid_state);
         return;
     }
-    // Not terminal, whatever the code: the peer's close frame is waited for.
-    error = send_close_frame(code, reason, false, false);
+    // Terminal only if asked for, whatever the code: the peer's close frame is waited for.
+    error = send_close_frame(code, reason, false, session->fails());
 }
 
 template <>
@@ -241,20 +241,8 @@ void wspool_connection::ping(std::string const& payload, lib::error_code& error)
         error = error::make_error_code(error::invalid_state);
         return;
     }
-    if (!session->owns_loop()) {
-        const auto problem = session->Ping(payload, nullptr);
-        error = problem ? error::make_error_code(error::invalid_state) : lib::error_code();
-        return;
-    }
-    if (m_state != session::state::open) {
-        error = error::make_error_code(error::invalid_state);
-        return;
-    }
-    const message_ptr message = m_msg_manager->get_message();
-    error = m_processor->prepare_ping(payload, message);
-    if (error) return;
-    write_push(message);
-    write_frame();
+    const auto problem = session->Ping(payload, nullptr);
+    error = problem ? error::make_error_code(error::invalid_state) : lib::error_code();
 }
 
 template <>

@@ -108,9 +108,11 @@ PyObject* pong(PyObject* self, PyObject* data) {
     return result_of(without_gil([&] { return handle->Pong(payload.view()); }), self);
 }
 
-PyObject* close(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+/// Closes or fails the connection with a code and a reason.
+PyObject* end_with(PyObject* self, PyObject* const* args, Py_ssize_t count,
+                   error_ptr (metadata_c::*end)(std::uint16_t, std::string_view)) {
     if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "_close() takes 2 arguments");
+        PyErr_SetString(PyExc_TypeError, "code and reason are wanted");
         return nullptr;
     }
     const long code = PyLong_AsLong(args[0]);
@@ -119,9 +121,17 @@ PyObject* close(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     if (!reason.take(args[1], "reason")) return nullptr;
     auto* const handle = handle_of(self);
     if (handle == nullptr) return nullptr;
-    const auto error =
-        without_gil([&] { return handle->Close(static_cast<std::uint16_t>(code), reason.view()); });
+    const auto error = without_gil(
+        [&] { return (handle->*end)(static_cast<std::uint16_t>(code), reason.view()); });
     return result_of(error, self);
+}
+
+PyObject* close(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    return end_with(self, args, count, &metadata_c::Close);
+}
+
+PyObject* fail(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+    return end_with(self, args, count, &metadata_c::Fail);
 }
 
 PyObject* abort_connection(PyObject* self, PyObject* /*unused*/) {
@@ -161,6 +171,12 @@ py::object steal(PyObject* object) {
 }
 
 py::object lenient(std::string_view bytes) { return steal(decode_lenient(bytes)); }
+
+/// What HTTP has in headers and status lines (RFC 9110 section 5.5).
+py::object latin1(std::string_view bytes) {
+    return steal(
+        PyUnicode_DecodeLatin1(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), nullptr));
+}
 
 py::object close_frame(const std::optional<close_frame_t>& frame) {
     if (!frame) return py::none();
@@ -216,7 +232,7 @@ PyObject* get_response(PyObject* self, PyObject* /*unused*/) {
         self, [](metadata_c& handle) { return handle.Get_response(); },
         [](const response_t& response) -> py::object {
             if (response.status == 0) return py::none();
-            return py::make_tuple(response.status, lenient(response.reason_phrase),
+            return py::make_tuple(response.status, latin1(response.reason_phrase),
                                   steal(header_list(response.headers)), py::bytes(response.body));
         });
 }
@@ -297,6 +313,7 @@ PyMethodDef connection_methods[] = {
     {"_ping", as_function(ping), METH_FASTCALL, nullptr},
     {"_pong", pong, METH_O, nullptr},
     {"_close", as_function(close), METH_FASTCALL, nullptr},
+    {"_fail", as_function(fail), METH_FASTCALL, nullptr},
     {"_abort", abort_connection, METH_NOARGS, nullptr},
     {"_wait_closed", wait_closed, METH_O, nullptr},
     {"_disable_callbacks", disable_callbacks, METH_NOARGS, nullptr},

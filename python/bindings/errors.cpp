@@ -46,6 +46,8 @@ const char* code_name(error_e code) noexcept {
             return "PAYLOAD_TOO_BIG";
         case error_e::BUFFER_FULL:
             return "BUFFER_FULL";
+        case error_e::END_OF_STREAM:
+            return "END_OF_STREAM";
         case error_e::QUEUE_FULL:
             return "QUEUE_FULL";
         case error_e::CONCURRENCY:

@@ -12,6 +12,7 @@ class payload_view {
 public:
     payload_view() = default;
     ~payload_view() {
+        Py_XDECREF(copy_);
         if (buffer_.obj != nullptr) PyBuffer_Release(&buffer_);
     }
     payload_view(const payload_view&) = delete;
@@ -41,7 +42,14 @@ public:
                          Py_TYPE(object)->tp_name);
             return false;
         }
-        if (PyObject_GetBuffer(object, &buffer_, PyBUF_SIMPLE) != 0) return false;
+        if (PyObject_GetBuffer(object, &buffer_, PyBUF_SIMPLE) != 0) {
+            if (!PyErr_ExceptionMatches(PyExc_BufferError)) return false;
+            PyErr_Clear();  // not contiguous
+            copy_ = PyBytes_FromObject(object);
+            if (copy_ == nullptr) return false;
+            view_ = {PyBytes_AS_STRING(copy_), static_cast<std::size_t>(PyBytes_GET_SIZE(copy_))};
+            return true;
+        }
         view_ = {static_cast<const char*>(buffer_.buf), static_cast<std::size_t>(buffer_.len)};
         return true;
     }
@@ -51,6 +59,7 @@ public:
 
 private:
     Py_buffer buffer_{};
+    PyObject* copy_ = nullptr;
     std::string_view view_;
     bool is_text_ = false;
 };

@@ -22,15 +22,26 @@ struct pull_object {
     std::shared_ptr<message_queue_c> queue;
     std::uint64_t last_gap;   ///< messages dropped right before the one handed out last
     bool receiving;           ///< a call that takes messages is under way
-    bool spent;               ///< `_next` returned None because it was others' turn
-    unsigned taken_in_a_row;  ///< by `_next`, since it returned None
+    bool spent;               ///< `next_in_turn` said null because it was others' turn
+    unsigned taken_in_a_row;  ///< by `next_in_turn`, since it said null
 };
 
 extern PyTypeObject pull_type;
+/// The same for an event loop: `async for` takes what is there without a coroutine.
+extern PyTypeObject async_pull_type;
+/// Readies `async_pull_type` and what it needs; -1 with an exception set.
+int ready_async_types();
 extern PyTypeObject iterator_type;
 /// Ends with an empty entry.
 extern PyMethodDef pull_methods[];
 extern PyGetSetDef pull_attributes[];
+/// How a payload is handed out: as it came, or as str or bytes whatever it came as.
+enum class decode_e { BY_TYPE, TO_BYTES, TO_TEXT };
+
+/// The next message, or null, without an exception, if there is none or if it is others' turn: an
+/// event loop has other things to do, so after so many messages in a row one call says null, and
+/// `spent` is true.
+PyObject* next_in_turn(PyObject* self, decode_e decode);
 /// tp_iternext of `iterator_type`.
 PyObject* next_message(PyObject* iterator);
 

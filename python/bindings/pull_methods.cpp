@@ -33,9 +33,6 @@ int truth_of(PyObject* value, bool fallback) {
     return is_absent(value) ? static_cast<int>(fallback) : PyObject_IsTrue(value);
 }
 
-/// How a payload is handed out: as it came, or as str or bytes whatever it came as.
-enum class decode_e { BY_TYPE, TO_BYTES, TO_TEXT };
-
 bool decode_of(PyObject* decode, decode_e& out) {
     out = decode_e::BY_TYPE;
     if (is_absent(decode)) return true;
@@ -125,7 +122,8 @@ bool timeout_of(PyObject* timeout, std::optional<nanoseconds>& out) {
     const double seconds = PyBool_Check(timeout) ? NAN : PyFloat_AsDouble(timeout);
     if (PyErr_Occurred() != nullptr) return false;
     if (std::isnan(seconds)) {
-        PyErr_SetString(PyExc_TypeError, "timeout must be a number of seconds or None");
+        PyErr_SetString(PyExc_TypeError,
+                        "timeout must be a number of seconds or None; name decode= if you mean it");
         return false;
     }
     out = nanoseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 1e9) * 1e9));
@@ -138,13 +136,12 @@ template <class Take, class AtEnd>
 PyObject* receive(PyObject* self, PyObject* timeout, Take&& take, AtEnd&& at_end) {
     using clock = std::chrono::steady_clock;
     auto* const pull = pull_of(self);
-    if (!begin_receiving(self)) return nullptr;
+    std::optional<nanoseconds> left;
+    if (!timeout_of(timeout, left) || !begin_receiving(self)) return nullptr;
     PyObject* result = take();
     if (result == nullptr && PyErr_Occurred() == nullptr) {
-        std::optional<nanoseconds> left;
-        bool goes_on = timeout_of(timeout, left);
         const auto deadline = clock::now() + left.value_or(nanoseconds(0));
-        while (goes_on) {
+        while (true) {
             // Asked before the queue: what came before the end is in it then.
             const bool ended = pull->queue->Has_ended();
             result = take();
@@ -155,9 +152,10 @@ PyObject* receive(PyObject* self, PyObject* timeout, Take&& take, AtEnd&& at_end
             }
             if (left) left = std::max(nanoseconds(0), nanoseconds(deadline - clock::now()));
             const auto waited = wait_readable(pull, left);
-            goes_on = waited == waited_e::READY;
+            if (waited == waited_e::READY) continue;
             if (waited == waited_e::TIMEOUT)
                 PyErr_SetString(PyExc_TimeoutError, "timed out while waiting for a message");
+            break;
         }
     }
     pull->receiving = false;
@@ -210,23 +208,12 @@ PyObject* recv_many(PyObject* self, PyObject* const* args, Py_ssize_t count, PyO
 
 // What follows never waits for messages; asyncio and recv_streaming are built of it.
 
-/// _next(decode) -> str | bytes | None
-///
-/// An event loop has other things to do: after so many messages in a row it returns None once,
-/// and `_spent` is True.
+/// _next(decode) -> str | bytes | None; see next_in_turn.
 PyObject* next(PyObject* self, PyObject* decode) {
-    constexpr unsigned most_in_a_row = 256;
     decode_e how{};
-    if (!decode_of(decode, how) || queue_of(self) == nullptr) return nullptr;
-    auto* const pull = pull_of(self);
-    if (pull->receiving) return raise_concurrency(self);
-    pull->spent = pull->taken_in_a_row == most_in_a_row;
-    if (!pull->spent) {
-        ++pull->taken_in_a_row;
-        PyObject* const message = take_one(pull, how);
-        if (message != nullptr || PyErr_Occurred() != nullptr) return message;
-    }
-    pull->taken_in_a_row = 0;
+    if (!decode_of(decode, how)) return nullptr;
+    PyObject* const message = next_in_turn(self, how);
+    if (message != nullptr || PyErr_Occurred() != nullptr) return message;
     Py_RETURN_NONE;
 }
 
@@ -400,6 +387,21 @@ int set_receiving(PyObject* self, PyObject* value, void* /*closure*/) {
 }
 
 }  // namespace
+
+PyObject* next_in_turn(PyObject* self, decode_e decode) {
+    constexpr unsigned most_in_a_row = 256;
+    if (queue_of(self) == nullptr) return nullptr;
+    auto* const pull = pull_of(self);
+    if (pull->receiving) return raise_concurrency(self);
+    pull->spent = pull->taken_in_a_row == most_in_a_row;
+    if (!pull->spent) {
+        ++pull->taken_in_a_row;
+        PyObject* const message = take_one(pull, decode);
+        if (message != nullptr) return message;
+    }
+    pull->taken_in_a_row = 0;
+    return nullptr;
+}
 
 PyObject* next_message(PyObject* iterator) {
     PyObject* const self = reinterpret_cast<iterator_object*>(iterator)->connection;

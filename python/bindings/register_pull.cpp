@@ -98,9 +98,11 @@ PyTypeObject iterator_type = [] {
 }();
 
 void register_pull(py::module_& module) {
-    if (PyType_Ready(&pull_type) != 0 || PyType_Ready(&iterator_type) != 0)
+    if (PyType_Ready(&pull_type) != 0 || PyType_Ready(&iterator_type) != 0 ||
+        ready_async_types() != 0)
         throw py::error_already_set();
     module.add_object("PullConnection", reinterpret_cast<PyObject*>(&pull_type));
+    module.add_object("AsyncPullConnection", reinterpret_cast<PyObject*>(&async_pull_type));
     py::class_<ready_list_c, std::shared_ptr<ready_list_c>>(module, "ReadyList")
         .def(py::init<>())
         .def_property_readonly("descriptor", &ready_list_c::Descriptor)

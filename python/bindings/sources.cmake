@@ -1,5 +1,6 @@
 # Relative to this folder. module.cpp is a list of register_<topic> calls.
 set(WSPOOL_BINDINGS_SOURCES
+    async_iteration.cpp
     connection_methods.cpp
     convert.cpp
     errors.cpp

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from . import native
 from ._watcher import Watcher
 from .connection_info import check_close_code, check_str, control_payload
-from .exceptions import ConnectionClosedOK
+from .exceptions import ConnectionClosed, ConnectionClosedOK
 from .pull import (
     Event,
     FragmentDecoder,
@@ -94,7 +94,7 @@ class connect:  # noqa: N801
         return connection
 
 
-class ClientConnection(PullConnection):
+class ClientConnection(PullConnection, native.AsyncPullConnection):
     """A WebSocket connection of one event loop, whose methods are awaited. ``connect`` makes it.
 
     As an asynchronous context manager it is closed on leaving, with 1011 if that is by an
@@ -146,12 +146,10 @@ class ClientConnection(PullConnection):
     ) -> None:
         await self.close(1000 if exc_type is None else 1011)
 
-    def __aiter__(self) -> Self:
-        return self
+    # __aiter__() and __anext__() are native.
 
-    async def __anext__(self) -> str | bytes:
-        if (message := self._next(None)) is not None:
-            return message
+    async def _anext_later(self) -> str | bytes:
+        """Go on where the native ``__anext__`` had no message to give at once."""
         try:
             return await self._recv_later(None, None)
         except ConnectionClosedOK:
@@ -206,9 +204,10 @@ class ClientConnection(PullConnection):
             ConcurrencyError: If another task is receiving.
             UnicodeDecodeError: If decode is True and a binary message is not UTF-8.
         """
+        deadline = None if timeout is None else _deadline(timeout)
         if (message := self._next(decode)) is not None:
             return message
-        return await self._recv_later(_deadline(timeout), decode)
+        return await self._recv_later(deadline, decode)
 
     async def _recv_later(self, deadline: float | None, decode: bool | None) -> str | bytes:
         """Go on where ``_next`` said None: there is no message, or it is others' turn."""
@@ -239,7 +238,7 @@ class ClientConnection(PullConnection):
             ValueError: If max_messages is below 1.
             ConnectionClosed, TimeoutError, ConcurrencyError, UnicodeDecodeError: As ``recv``.
         """
-        deadline = _deadline(timeout)
+        deadline = None if timeout is None else _deadline(timeout)
         if self._available:  # nothing to wait for
             await self._let_others_run()
         while True:
@@ -325,23 +324,30 @@ class ClientConnection(PullConnection):
         """
         while self._sending_fragments is not None:
             await asyncio.shield(self._sending_fragments)
-        if isinstance(message, (str, bytes, bytearray, memoryview)):
-            if not self._try_send(message, text):
-                await self._send_with_room(self._try_send, message, text)
-        elif isinstance(message, AsyncIterable):
-            await self._send_fragments(message, text)
+        try:
+            if isinstance(message, (str, bytes, bytearray, memoryview)):
+                if not self._try_send(message, text):
+                    await self._send_with_room(self._try_send, message, text)
+            elif isinstance(message, AsyncIterable):
+                await self._send_fragments(message, text)
+            else:
+                refuse_mapping(message)
+                if not isinstance(message, Iterable):
+                    raise not_a_message(message)
+                await self._send_fragments(_as_async(message), text)
+        except ConnectionClosed:
+            await self._until(Event.ENDED)  # only then it is known how it ended
         else:
-            refuse_mapping(message)
-            if not isinstance(message, Iterable):
-                raise not_a_message(message)
-            await self._send_fragments(_as_async(message), text)
+            return
+        raise self.closed_exception()
 
     async def _send_with_room(self, send: Any, *args: Any) -> None:
         # Armed before it is tried again: otherwise the room could come in between.
-        while not self._arm(Event.WRITABLE) and not send(*args):
+        while not self._arm(Event.WRITABLE):
+            if send(*args):
+                return
             await self._until(Event.WRITABLE)
-        if self._has_ended():
-            raise self.closed_exception()
+        raise self.closed_exception()
 
     async def _send_fragments(self, message: AsyncIterable[Payload], text: bool | None) -> None:
         encode = FragmentEncoder(text)
@@ -353,7 +359,7 @@ class ClientConnection(PullConnection):
                 await self._send_frame(encode.end())
         except BaseException:
             if encode.began:  # and can never be completed
-                self._close(1011, "error in fragmented message")
+                self._fail(1011, "error in fragmented message")
             raise
         finally:
             self._sending_fragments.set_result(None)
@@ -383,10 +389,15 @@ class ClientConnection(PullConnection):
         answer.pong = native.Pong(self._watcher.ready, number)
         try:
             self._send_ping(data, answer.pong)
+        except ConnectionClosed:
+            self._watcher.remove(number)
+            await self._until(Event.ENDED)
         except BaseException:
             self._watcher.remove(number)
             raise
-        return answer.future
+        else:
+            return answer.future
+        raise self.closed_exception()
 
     async def pong(self, data: Payload = b"") -> None:
         """Send a pong that nobody asked for (RFC 6455 section 5.5.3).
@@ -400,7 +411,13 @@ class ClientConnection(PullConnection):
             ConnectionClosed: If the connection has ended or is closing.
             ValueError: If data is too long.
         """
-        self._pong(control_payload(data))
+        try:
+            self._pong(control_payload(data))
+        except ConnectionClosed:
+            await self._until(Event.ENDED)
+        else:
+            return
+        raise self.closed_exception()
 
     # Ending.
 
@@ -451,11 +468,10 @@ def _finish(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _deadline(timeout: float | None) -> float | None:
-    if timeout is None:
-        return None
+def _deadline(timeout: float) -> float:
+    # A bool is meant for the next parameter, decode, which comes first in other libraries.
     if isinstance(timeout, bool) or math.isnan(timeout):
-        raise TypeError("timeout must be a number of seconds or None")
+        raise TypeError("timeout must be a number of seconds or None; name decode= if you mean it")
     return time.monotonic() + timeout
 
 

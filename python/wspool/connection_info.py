@@ -182,7 +182,9 @@ class ConnectionInfo(_Native):
             closed.__cause__ = self.error
         elif not in_order:
             failure = self._native_error()
-            if failure is not None and failure[0] not in {"CLOSED", "ABORTED", "INVALID_STATE"}:
+            if failure is not None and failure[0] == "END_OF_STREAM":
+                closed.__cause__ = EOFError(failure[1])
+            elif failure is not None and failure[0] not in {"CLOSED", "ABORTED", "INVALID_STATE"}:
                 closed.__cause__ = self._describe(failure)
         return closed
 

@@ -382,6 +382,10 @@ def from_native(native: NativeError, source: ErrorSource | None = None) -> Excep
         return _PLAIN[code](message)
     if code in {"RESOLVE", "CONNECT", "TLS", "TLS_VERIFY", "ABORTED"}:
         return _os_error(code, message, number)
+    if code == "END_OF_STREAM":
+        ended = InvalidMessage(message)
+        ended.__cause__ = EOFError("the stream ended")
+        return ended
     exception = None if source is None else _of_connection(code, source)
     if exception is not None:
         return exception
@@ -433,4 +437,7 @@ def _invalid_upgrade(headers: HeadersLike) -> InvalidHeader:
     tokens = [token.strip().lower() for token in (connection or "").split(",")]
     if "upgrade" not in tokens:
         return InvalidUpgrade("Connection", connection)
+    chosen = headers.get_all("Sec-WebSocket-Protocol")
+    if len(chosen) > 1:
+        return InvalidHeader("Sec-WebSocket-Protocol", f"multiple values: {', '.join(chosen)}")
     return InvalidHeader("Sec-WebSocket-Accept", value("Sec-WebSocket-Accept"))

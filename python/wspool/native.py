@@ -4,6 +4,7 @@ from __future__ import annotations
 
 try:
     from wspool._core import (
+        AsyncPullConnection,
         Connection,
         Endpoint,
         EndpointPool,
@@ -30,6 +31,7 @@ except ImportError as error:
 from wspool.exceptions import from_native
 
 __all__ = [
+    "AsyncPullConnection",
     "Connection",
     "Endpoint",
     "EndpointPool",

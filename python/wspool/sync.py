@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from . import native
 from .connection_info import check_close_code, check_str, control_payload
-from .exceptions import ConcurrencyError
+from .events import Status
+from .exceptions import ConcurrencyError, WSPoolError
 from .pull import (
     Event,
     FragmentDecoder,
@@ -151,6 +152,12 @@ class ClientConnection(PullConnection):
     def __iter__(self) -> Iterator[str | bytes]:
         return self._iterate()
 
+    def closed_exception(self) -> WSPoolError:
+        """Return the exception that using the connection raises, once it is known how it ended."""
+        if self.status is Status.CLOSING:
+            self._wait_for(Event.ENDED, None)
+        return super().closed_exception()
+
     # recv(), recv_many() and send() are native.
 
     def recv_streaming(self, decode: bool | None = None) -> Iterator[str | bytes]:
@@ -200,7 +207,7 @@ class ClientConnection(PullConnection):
             raise
         except BaseException:
             if encode.began:  # and can never be completed
-                self._close(1011, "error in fragmented message")
+                self._fail(1011, "error in fragmented message")
             raise
 
     def _send_frame(self, frame: Frame) -> None:

@@ -101,7 +101,8 @@ TEST_CASE("closing: an end without a close frame is 1006") {
         REQUIRE(connection->Wait_closed(patience));
         CHECK(log->events() == std::vector<std::string>{"open", "close 1006 "});
         REQUIRE(connection->Get_error() != nullptr);
-        CHECK(connection->Get_error()->Code() == (how == 2 ? error_e::CONNECT : error_e::CLOSED));
+        CHECK(connection->Get_error()->Code() ==
+              (how == 2 ? error_e::CONNECT : error_e::END_OF_STREAM));
         CHECK_FALSE(connection->Received_close());
         CHECK_FALSE(connection->Sent_close());
     }

@@ -173,5 +173,5 @@ TEST_CASE("check_response: every refusal of RFC 6455 section 4.1") {
     CHECK(refusal(good + "Sec-WebSocket-Protocol: A\r\n", options) == error_e::NEGOTIATION);
     CHECK(refusal(good + "Sec-WebSocket-Protocol: a, b\r\n", options) == error_e::NEGOTIATION);
     CHECK(refusal(good + "Sec-WebSocket-Protocol: a\r\nSec-WebSocket-Protocol: b\r\n", options) ==
-          error_e::NEGOTIATION);
+          error_e::UPGRADE);
 }

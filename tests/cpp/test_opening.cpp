@@ -85,8 +85,8 @@ TEST_CASE("opening: garbage, an early end and a reset fail") {
     CHECK(fail_with([](raw_peer& p) {
               p.read_request();
               p.send("HTTP/1.1 101 Swi");
-          }).code == error_e::HANDSHAKE);
-    CHECK(fail_with([](raw_peer& p) { p.read_request(); }).code == error_e::HANDSHAKE);
+          }).code == error_e::END_OF_STREAM);
+    CHECK(fail_with([](raw_peer& p) { p.read_request(); }).code == error_e::END_OF_STREAM);
     const auto reset = fail_with([](raw_peer& p) {
         p.read_request();
         p.reset();

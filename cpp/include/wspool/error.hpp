@@ -28,6 +28,7 @@ enum class error_e {
     PROTOCOL,            ///< the peer broke RFC 6455; the connection was failed
     PAYLOAD_TOO_BIG,     ///< a message above max_size; the connection was failed with 1009
     BUFFER_FULL,         ///< the write buffer is at its bound, and this thread may not wait
+    END_OF_STREAM,       ///< the peer ended TCP before the handshake or the closing was complete
     QUEUE_FULL,          ///< the consumer was too slow, and overflow_e::FAIL was asked for
     CONCURRENCY,         ///< another message is being sent in fragments
     CLOSED,              ///< the connection ended

@@ -113,6 +113,10 @@ public:
     /// A connection that is still connecting is aborted. On an ended one it does nothing.
     /// Errors: INVALID_ARGUMENT for a code that may not be sent or a reason above 123 bytes.
     virtual error_ptr Close(std::uint16_t code = 1000, std::string_view reason = {}) = 0;
+    /// Fails the connection (section 7.1.7): sends a close frame and takes no answer to it.
+    /// Otherwise as `Close`, which does this by itself with 1011 in the middle of a message that is
+    /// being sent in fragments.
+    virtual error_ptr Fail(std::uint16_t code, std::string_view reason) = 0;
     /// Ends the connection at once, without a closing handshake. Returns at once.
     virtual void Abort() = 0;
     /// Waits until the last callback (on_close or on_fail) has returned. True if it has.

@@ -141,7 +141,7 @@ bool frame_reader::take_plain(const char* data, std::size_t size) {
 
 bool frame_reader::inflated(inflater::result_e result) {
     if (result == inflater::result_e::too_big) return fail(1009, "message too big");
-    if (result == inflater::result_e::corrupt) return fail(1007, "invalid deflated data");
+    if (result == inflater::result_e::corrupt) return fail(1002, "invalid deflated data");
     return !failure_;
 }
 

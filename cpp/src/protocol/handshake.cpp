@@ -235,7 +235,7 @@ error_ptr check_response(const detail::handshake_response& response, const optio
     }
     const auto chosen = lines(fields, "Sec-WebSocket-Protocol");
     if (chosen.size() > 1) {
-        return refused(error_e::NEGOTIATION, "the server chose more than one subprotocol");
+        return refused(error_e::UPGRADE, "more than one Sec-WebSocket-Protocol header");
     }
     if (!chosen.empty()) {
         const std::string name(trimmed(chosen.front()));
