@@ -12,6 +12,8 @@ set(WSPOOL_TEST_SOURCES
   test_handshake_response.cpp
   test_loop.cpp
   test_opening.cpp
+  test_redirect.cpp
+  test_redirected_opening.cpp
   test_tls.cpp
   test_uri.cpp
   test_utf8.cpp
