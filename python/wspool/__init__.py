@@ -12,6 +12,7 @@
 Sockets, TLS, framing and keepalive run on native threads without the GIL.
 """
 
+from .compression import Deflate
 from .connection import Connection
 from .events import Close, CloseCode, Headers, Request, Response, Statistics, Status
 from .exceptions import (
@@ -53,6 +54,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "ConnectionOptions",
+    "Deflate",
     "Endpoint",
     "EndpointPool",
     "Headers",

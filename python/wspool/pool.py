@@ -15,6 +15,7 @@ from . import native
 from .connection import Callbacks, Connection, check_close_code, check_str
 from .exceptions import InvalidState, InvalidURI, PoolClosed, UnknownConnection, redact_uri
 from .options import ConnectionOptions, Options
+from .uri import to_ascii
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -80,7 +81,9 @@ class Endpoint:
         its traceback to the logger; neither the thread nor the connection ends by it.
 
         Args:
-            uri: ``ws://`` or ``wss://`` (RFC 6455 section 3).
+            uri: ``ws://`` or ``wss://`` (RFC 6455 section 3). User and password in it are sent
+                as Basic credentials (RFC 7617) unless ``additional_headers`` has an
+                Authorization. An internationalised one is encoded (RFC 3987 section 3.1).
             on_open: ``on_open(connection)``: the opening handshake is complete.
             on_message: ``on_message(connection, message)`` for each message, in order. Without
                 it messages are read and dropped.
@@ -92,6 +95,7 @@ class Endpoint:
             options: See ``wspool.Options``.
 
         Raises:
+            Exception: What a function given as ``additional_headers`` raises.
             InvalidURI: If uri is not a WebSocket URI.
             TypeError: If a callback is not callable, an option is unknown or has the wrong type.
             ValueError: If an option has a value that it cannot have, or a certificate file is
@@ -109,11 +113,12 @@ class Endpoint:
             ("on_error", on_error),
         ):
             _check_callable(name, callback)
-        checked = Options.from_kwargs(**options).for_uri(uri)
-        native_options = checked.to_native(secure=uri[:4].lower() == "wss:")
+        encoded = to_ascii(uri)
+        checked = Options.from_kwargs(**options).for_uri(encoded)
+        native_options = checked.to_native(secure=encoded[:4].lower() == "wss:")
         connection = Connection(self, checked, Callbacks(on_open, on_close, on_fail, on_error))
         try:
-            self._native.create(connection, uri, native_options, on_message)
+            self._native.create(connection, encoded, native_options, on_message)
         except InvalidURI as error:
             raise InvalidURI(redact_uri(uri), error.msg) from None
         except InvalidState:

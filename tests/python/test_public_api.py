@@ -16,10 +16,10 @@ PACKAGE = Path(wspool.__file__).parent
 
 PUBLIC = """
 BufferFull Close CloseCode ConcurrencyError Connection ConnectionClosed ConnectionClosedError
-ConnectionClosedOK ConnectionOptions Endpoint EndpointPool Headers InvalidHandshake InvalidHeader
-InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message NegotiationError Options
-PayloadTooBig PoolClosed ProtocolError ProxyError Request Response SecurityError Statistics Status
-TLS UnknownConnection WSPoolError WrongProcess __version__
+ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Headers InvalidHandshake
+InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message
+NegotiationError Options PayloadTooBig PoolClosed ProtocolError ProxyError Request Response
+SecurityError Statistics Status TLS UnknownConnection WSPoolError WrongProcess __version__
 """
 
 SIGNATURES = {
@@ -136,7 +136,17 @@ def test_one_module_imports_the_core():
 
 
 #: Who may import whom; a TYPE_CHECKING import counts, except where two types name each other.
-ORDER = ["exceptions", "events", "native", "tls", "options", "connection", "pool"]
+ORDER = [
+    "exceptions",
+    "events",
+    "native",
+    "compression",
+    "tls",
+    "options",
+    "uri",
+    "connection",
+    "pool",
+]
 
 
 def test_imports_point_one_way():
