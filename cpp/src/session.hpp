@@ -150,6 +150,8 @@ private:
     void announce_end();
     void set_error(const error_c& error);
     error_ptr not_open() const;
+    template <typename Call>
+    void guarded(Call&& call) noexcept;
 
     // Redirects
     error_ptr note_redirect(const handshake_response& response);
@@ -159,8 +161,6 @@ private:
     [[nodiscard]] const options_t& options_for_uri() const {
         return foreign_options_ ? *foreign_options_ : options_;
     }
-    template <typename Call>
-    void guarded(Call&& call) noexcept;
 
     // I/O
     void wait_readable();

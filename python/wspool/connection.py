@@ -172,12 +172,12 @@ class Connection(native.Connection):
 
     @property
     def local_address(self) -> tuple[str, int] | None:
-        """Host and port of this side; None while not connected."""
+        """Host and port of this side; None while not connected, and with a Unix socket."""
         return self._local_address()
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
-        """Host and port of the peer; None while not connected."""
+        """Host and port of the peer, of a Unix socket its path and 0; None while not connected."""
         return self._remote_address()
 
     @property

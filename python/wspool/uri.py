@@ -31,6 +31,8 @@ def to_ascii(uri: str) -> str:
     scheme, authority, rest = parts.groups()
     credentials, at, address = authority.rpartition("@")
     host, colon, port = address.partition(":")
+    if not port.isascii():
+        raise InvalidURI(redact_uri(uri), "its port holds a character outside ASCII")
     try:
         credentials, rest = _percent_encode(credentials), _percent_encode(rest)
         return f"{scheme}{credentials}{at}{_encode_host(host)}{colon}{port}{rest}"

@@ -15,6 +15,7 @@ set(WSPOOL_TEST_SOURCES
   test_redirect.cpp
   test_redirected_opening.cpp
   test_tls.cpp
+  test_unix_sockets.cpp
   test_uri.cpp
   test_utf8.cpp
 )

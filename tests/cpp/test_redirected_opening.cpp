@@ -181,24 +181,3 @@ TEST_CASE("redirects: a request that the first server did not read does not dist
     REQUIRE(connection->Wait_closed(patience));
     CHECK(log->events() == std::vector<std::string>{"open", "close 1000 "});
 }
-
-TEST_CASE("opening: a path that no Unix socket can have is refused at the call") {
-    // The system would cut it off.
-    wspool::endpoint_c endpoint;
-    const auto refuse = [&](const wspool::options_t& options) {
-        std::shared_ptr<wspool::metadata_c> connection;
-        const auto error = endpoint.Create_new_connection(
-            "ws://localhost/", std::make_shared<recorder>(), options, connection);
-        REQUIRE(error != nullptr);
-        CHECK(error->Code() == error_e::INVALID_ARGUMENT);
-        CHECK(error->Error_msg().find("unix_path") != std::string::npos);
-    };
-    wspool::options_t options;
-    options.unix_path = "/" + std::string(200, 'x');
-    refuse(options);
-    options.unix_path = std::string("/a\0b", 4);
-    refuse(options);
-    options.unix_path = "/a";
-    options.local_port = 5;
-    refuse(options);
-}

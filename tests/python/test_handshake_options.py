@@ -142,6 +142,16 @@ class TestLocalAddr:
         assert isinstance(error, OSError)
         assert f"127.0.0.1 port {site.port}" in str(error)
 
+    def test_name_of_both_families(self, pool, site):
+        """Of a name's addresses those of the local address's family are what counts."""
+        local_addr = ("127.0.0.1", 0)
+        opened(pool, f"ws://localhost:{site.port}", local_addr=local_addr).close()
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            uri = f"ws://localhost:{unused.getsockname()[1]}"
+            error = failure(pool, uri, local_addr=local_addr)
+        assert isinstance(error, ConnectionRefusedError)
+
     @pytest.mark.parametrize("host", ["192.0.2.1", "not an address"])
     def test_not_ours(self, pool, site, host):
         """An address that this machine does not have is an OSError."""

@@ -6,6 +6,8 @@ import sys
 import threading
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.sync.server import serve
 
 import wspool
@@ -68,6 +70,21 @@ class TestEncoding:
         assert raised.value.msg
         if "@" not in uri:
             assert raised.value.uri == uri
+
+    @settings(deadline=None)
+    @given(
+        st.text(
+            st.sampled_from("ab.-_:/@?#[]%1\u00fc\u00df\u200d\u0300\ud800\uff0f\u3002\u05d0\u0660")
+        )
+    )
+    def test_any(self, text):
+        """Whatever stands there, it is encoded or refused, and what is encoded stays as it is."""
+        try:
+            encoded = to_ascii(f"ws://{text}")
+        except wspool.InvalidURI:
+            return
+        assert encoded.isascii()
+        assert to_ascii(encoded) == encoded
 
     @pytest.mark.parametrize(
         "uri", ["ws://me:sécret@ü..example/", "ws://me:secret@h/ü#", "ws://me:secret@h/\ud800"]

@@ -115,7 +115,10 @@ void connector::attempted(std::size_t index, std::error_code error) {
         finish(nullptr, std::move(*attempts_[index]));
         return;
     }
-    if (!first_error_) first_error_ = error;
+    // That an address is of another family than the local one says little, if others were tried.
+    if (!first_error_ || first_error_ == asio::error::address_family_not_supported) {
+        first_error_ = error;
+    }
     ++failed_;
     if (failed_ == addresses_.size()) {
         finish(std::make_unique<error_c>(
