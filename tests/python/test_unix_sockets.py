@@ -116,6 +116,23 @@ class TestConnect:
             _, connection = echoed(pool, "ws://localhost/", unix_path=name)
         assert connection.remote_address == (name, 0)
 
+    def test_full_queue(self, pool, path):
+        """While the listener's queue is full, connections wait for room, up to open_timeout."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(0)
+        connections = [
+            pool[0].create_new_connection("ws://localhost/", unix_path=path) for _ in range(20)
+        ]
+        error = failure(pool, "ws://localhost/", unix_path=path, open_timeout=0.2)
+        assert isinstance(error, TimeoutError)
+        with unix_server(None, sock=listener):
+            for connection in connections:
+                assert connection.opened.result(10) is Status.OPENED, connection.error
+            for connection in connections:
+                connection.close()
+                connection.wait_closed(10)
+
     def test_nobody_listens(self, pool, path):
         """Without a socket, or without somebody behind it, it is the system's error."""
         error = failure(pool, "ws://localhost/", unix_path=path)

@@ -115,6 +115,15 @@ void connector::attempted(std::size_t index, std::error_code error) {
         finish(nullptr, std::move(*attempts_[index]));
         return;
     }
+    // A Unix socket whose listener has no room in its queue. TCP would go on trying by itself.
+    if (error == asio::error::no_buffer_space && !destination_.unix_path.empty()) {
+        attempts_.clear();
+        delay_.expires_after(full_queue_delay);
+        delay_.async_wait([self = shared_from_this()](std::error_code cancelled) {
+            if (!cancelled) self->next_attempt();
+        });
+        return;
+    }
     // That an address is of another family than the local one says little, if others were tried.
     if (!first_error_ || first_error_ == asio::error::address_family_not_supported) {
         first_error_ = error;

@@ -44,6 +44,7 @@ public:
 private:
     using endpoint = asio::generic::stream_protocol::endpoint;
     static constexpr std::chrono::milliseconds attempt_delay{250};
+    static constexpr std::chrono::milliseconds full_queue_delay{10};
 
     void resolved(std::error_code error, const asio::ip::tcp::resolver::results_type& results);
     void begin(std::vector<endpoint> found);
