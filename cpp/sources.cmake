@@ -32,6 +32,7 @@ set(WSPOOL_CORE_SOURCES
   src/protocol/frame_reader.cpp
   src/protocol/handshake.cpp
   src/protocol/handshake_response.cpp
+  src/protocol/redirect.cpp
   src/protocol/text.cpp
   src/protocol/uri.cpp
   src/protocol/utf8.cpp
@@ -43,6 +44,7 @@ set(WSPOOL_CORE_SOURCES
   src/session_io.cpp
   src/session_keepalive.cpp
   src/session_lifecycle.cpp
+  src/session_redirect.cpp
   src/transport/connector.cpp
   src/transport/stream.cpp
   src/transport/tls_context.cpp

@@ -1,6 +1,8 @@
 """Print requirements that pyproject.toml names, one a line.
 
 usage: requirements.py [build] [EXTRA ...]
+
+`build` is what building needs, and what the built package needs to run.
 """
 
 import sys
@@ -13,12 +15,12 @@ except ModuleNotFoundError:  # Python 3.10
 
 
 def main(groups: list[str]) -> int:
-    """Print the requirements of the given groups; `build` is the build system's."""
+    """Print the requirements of the given groups."""
     pyproject = tomllib.loads(
         (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
     )
     known = {
-        "build": pyproject["build-system"]["requires"],
+        "build": pyproject["build-system"]["requires"] + pyproject["project"]["dependencies"],
         **pyproject["project"]["optional-dependencies"],
     }
     for group in groups:

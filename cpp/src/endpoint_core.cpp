@@ -5,6 +5,7 @@
 
 #include "protocol/handshake.hpp"
 #include "protocol/uri.hpp"
+#include "transport/connector.hpp"
 #include "transport/tls_context.hpp"
 
 namespace wspool::detail {
@@ -26,10 +27,17 @@ error_ptr endpoint_core::create(const std::string& uri, consumer_t consumer,
         return std::make_unique<error_c>(error_e::INVALID_URI, why);
     }
     if (auto error = protocol::check_options(options)) return error;
+    if (options.unix_path.size() > transport::connector::max_unix_path) {
+        return std::make_unique<error_c>(error_e::INVALID_ARGUMENT,
+                                         "unix_path: has more than " +
+                                             std::to_string(transport::connector::max_unix_path) +
+                                             " bytes");
+    }
     auto tls = options.tls;
     if (parts.secure && !tls) {
         error_ptr error;
-        tls = transport::default_tls_context(error);
+        tls =
+            transport::default_tls_context(options.default_ca_file, options.default_ca_path, error);
         if (!tls) return error;
     }
     {

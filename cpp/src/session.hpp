@@ -51,7 +51,7 @@ struct consumer_t {
 ///
 /// The parts live in files of their own: session_api.cpp (any thread), session_io.cpp (reading
 /// and writing), session_lifecycle.cpp (from connecting to the last callback),
-/// session_keepalive.cpp (pings).
+/// session_redirect.cpp (from one attempt to open to the next), session_keepalive.cpp (pings).
 class session final : public metadata_c, public runtime::consumer, private protocol::message_sink {
 public:
     using error_code = websocketpp::lib::error_code;
@@ -105,6 +105,7 @@ public:
 
     // For the delivering thread
     [[nodiscard]] websocketpp::connection_hdl handle() const { return handle_; }
+    [[nodiscard]] bool is_secure() const { return uri_.secure; }
     /// Counts an exception of user code and hands it to the listener.
     void report(std::exception_ptr exception) noexcept;
 
@@ -150,7 +151,8 @@ private:
     void on_fragment(std::string&& payload, bool is_text, bool first, bool final) override;
 
     // Lifecycle
-    void connected(error_ptr error, asio::ip::tcp::socket socket);
+    void open();
+    void connected(error_ptr error, transport::stream::socket_t socket);
     void tls_step();
     void connect_done();
     void connect_failed(error_ptr error);
@@ -164,6 +166,15 @@ private:
     error_ptr not_open() const;
     template <typename Call>
     void guarded(Call&& call) noexcept;
+
+    // Redirects
+    error_ptr note_redirect(const handshake_response& response);
+    void leave_attempt();
+    void restart();
+    /// The options as far as they may go to where the present attempt leads.
+    [[nodiscard]] const options_t& options_for_uri() const {
+        return foreign_options_ ? *foreign_options_ : options_;
+    }
 
     // I/O
     void wait_readable();
@@ -206,20 +217,24 @@ private:
     const std::shared_ptr<runtime::loop> loop_;
     const int id_;
     const unsigned process_;
-    const protocol::uri_t uri_;
-    const std::string uri_text_;
+    const std::string uri_text_;  // as the user gave it, whatever redirects say
     const options_t options_;
-    const std::shared_ptr<const tls_context_c> tls_;
-    const std::string key_;
     const bool has_sink_;
     std::shared_ptr<listener_c> listener_;  // loop thread, and the delivering one
     std::shared_ptr<sink_c> sink_;          // loop thread
 
     std::atomic<status_e> status_{status_e::CONNECTING};
 
-    websocketpp::connection_hdl handle_;  // set by start(), then constant
+    // Of the present attempt to open. Loop thread; constant from the first callback on.
+    protocol::uri_t uri_;
+    std::shared_ptr<const tls_context_c> tls_;
+    std::string key_;
+    websocketpp::connection_hdl handle_;
+    unsigned redirects_ = 0;  // followed so far; tells a handler whether it is of this attempt
+    std::unique_ptr<const options_t> foreign_options_;  // once away from the origin; else null
 
     // Loop thread
+    std::optional<protocol::uri_t> redirect_;  // where the present attempt's answer leads
     connection_ptr connection_;
     std::shared_ptr<transport::connector> connector_;
     websocketpp::transport::connect_handler connect_handler_;

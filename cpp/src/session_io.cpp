@@ -48,7 +48,8 @@ void session::read_frames(const websocketpp::transport::read_handler& handler) {
 void session::wait_readable() {
     if (waiting_readable_ || paused_ || ending_ || stream_ended_) return;
     waiting_readable_ = true;
-    auto turn = [self = self()](std::error_code cancelled = {}) {
+    auto turn = [self = self(), attempt = redirects_](std::error_code cancelled = {}) {
+        if (attempt != self->redirects_) return;
         self->waiting_readable_ = false;
         if (!cancelled) self->readable();
     };
@@ -289,7 +290,8 @@ void session::flush() {
         if (result == result_e::failed) return fail_writing();
         if (result == result_e::would_block) {
             waiting_writable_ = true;
-            stream_.wait_writable([self = self()](std::error_code cancelled) {
+            stream_.wait_writable([self = self(), attempt = redirects_](std::error_code cancelled) {
+                if (attempt != self->redirects_) return;
                 self->waiting_writable_ = false;
                 if (!cancelled) self->flush();
             });

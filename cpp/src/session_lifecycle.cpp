@@ -31,14 +31,13 @@ session::session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t ur
       loop_(core_->loop),
       id_(id),
       process_(process_generation()),
-      uri_(std::move(uri)),
-      uri_text_(uri_.without_credentials()),
+      uri_text_(uri.without_credentials()),
       options_(std::move(options)),
-      tls_(std::move(tls)),
-      key_(protocol::make_key()),
       has_sink_(consumer.sink != nullptr),
       listener_(std::move(consumer.listener)),
       sink_(std::move(consumer.sink)),
+      uri_(std::move(uri)),
+      tls_(std::move(tls)),
       stream_(loop_->io()),
       deadline_(loop_->io()),
       reader_(*this),
@@ -68,6 +67,12 @@ void session::start() {
                                                     seconds(self->options_.open_timeout)));
         });
     }
+    open();
+}
+
+/// One attempt; a redirect makes another.
+void session::open() {
+    key_ = protocol::make_key();
     error_code failed;
     const auto location =
         std::make_shared<websocketpp::uri>(uri_.secure, uri_.host, uri_.port, uri_.resource);
@@ -88,21 +93,22 @@ void session::start() {
 void session::connect(websocketpp::transport::connect_handler handler) {
     connect_handler_ = std::move(handler);
     connector_ = std::make_shared<transport::connector>(
-        loop_->io(), uri_.host, uri_.port, options_.local_address, options_.local_port);
-    connector_->start([self = self()](error_ptr error, asio::ip::tcp::socket socket) {
+        loop_->io(), transport::destination_t{uri_.host, uri_.port, options_.unix_path,
+                                              options_.local_address, options_.local_port});
+    connector_->start([self = self()](error_ptr error, transport::stream::socket_t socket) {
         self->connected(std::move(error), std::move(socket));
     });
 }
 
-void session::connected(error_ptr error, asio::ip::tcp::socket socket) {
+void session::connected(error_ptr error, transport::stream::socket_t socket) {
     connector_.reset();
     if (error) return connect_failed(std::move(error));
     stream_.socket() = std::move(socket);
     stream_.prepare();
     update_addresses();
     if (!uri_.secure) return connect_done();
-    stream_.start_tls(tls_,
-                      options_.server_hostname.empty() ? uri_.host : options_.server_hostname);
+    const std::string& name = options_for_uri().server_hostname;
+    stream_.start_tls(tls_, name.empty() ? uri_.host : name);
     tls_step();
 }
 
@@ -145,20 +151,15 @@ void session::connect_failed(error_ptr error) {
 }
 
 void session::update_addresses() {
-    const auto text = [](const asio::ip::tcp::endpoint& address) {
-        return std::make_pair(address.address().to_string(), address.port());
-    };
-    std::error_code local_failed;
-    std::error_code remote_failed;
-    const auto local = stream_.socket().local_endpoint(local_failed);
-    const auto remote = stream_.socket().remote_endpoint(remote_failed);
+    auto local = stream_.local_address();
+    auto remote = stream_.remote_address();
     const std::lock_guard lock(state_mutex_);
-    if (!local_failed) local_address_ = text(local);
-    if (!remote_failed) remote_address_ = text(remote);
+    local_address_ = std::move(local);
+    remote_address_ = std::move(remote);
 }
 
 std::string session::write_request() {
-    auto fields = protocol::request_fields(uri_, options_, key_);
+    auto fields = protocol::request_fields(uri_, options_for_uri(), key_);
     std::string text = protocol::request_text(uri_, fields);
     const std::lock_guard lock(state_mutex_);
     request_ = {uri_.resource, std::move(fields)};
@@ -167,7 +168,7 @@ std::string session::write_request() {
 
 session::error_code session::check_response(const handshake_response& response) {
     protocol::negotiated settled;
-    const auto refused = protocol::check_response(response, options_, key_, settled);
+    auto refused = protocol::check_response(response, options_, key_, settled);
     {
         const std::lock_guard lock(state_mutex_);
         response_ = {response.status(), response.reason_phrase(), response.fields(),
@@ -183,6 +184,7 @@ session::error_code session::check_response(const handshake_response& response) 
         }
         return {};
     }
+    if (auto unsafe = note_redirect(response)) refused = std::move(unsafe);
     set_error(*refused);
     return websocketpp::processor::error::make_error_code(
         websocketpp::processor::error::invalid_http_status);
@@ -247,6 +249,7 @@ void session::record_failure(const protocol::failure& failure) {
 
 /// websocketpp is done with the connection: end the stream, politely where there is a reason to.
 void session::shut_down(websocketpp::transport::shutdown_handler handler) {
+    if (redirect_) return leave_attempt();
     shutdown_handler_ = std::move(handler);
     if (connector_) connector_->cancel();
     const bool was_open = status_.load() != status_e::CONNECTING;
@@ -298,8 +301,9 @@ void session::finish() {
 void session::end(const error_c& error) {
     if (ending_) return;
     set_error(error);
-    if (!connection_) {  // not started
+    if (!connection_) {  // not started, or between two attempts
         ending_ = true;
+        deadline_.cancel();
         return on_fail();
     }
     const auto keep = self();

@@ -33,7 +33,7 @@ void transport_connection::attach(const std::shared_ptr<session>& owner) { owner
 
 bool transport_connection::is_secure() const {
     const auto session = owner();
-    return session && session->Get_uri().compare(0, 4, "wss:") == 0;
+    return session && session->is_secure();
 }
 
 std::string transport_connection::get_remote_endpoint() const {

@@ -34,6 +34,17 @@ std::chrono::milliseconds milliseconds(const py::dict& native, const char* name)
     return std::chrono::milliseconds(native[name].cast<std::int64_t>());
 }
 
+/// What wspool.Deflate.to_native() returns.
+deflate_options_t make_deflate(const py::tuple& native) {
+    deflate_options_t options;
+    options.client_max_window_bits = native[0].cast<int>();
+    options.server_max_window_bits = native[1].cast<int>();
+    options.client_no_context_takeover = native[2].cast<bool>();
+    options.server_no_context_takeover = native[3].cast<bool>();
+    options.level = native[4].cast<int>();
+    return options;
+}
+
 }  // namespace
 
 PyObject* make_text(const char* data, std::size_t size) {
@@ -90,12 +101,17 @@ options_t make_options(const py::dict& native) {
     options.origin = native["origin"].cast<std::string>();
     for (const auto& item : native["subprotocols"].cast<py::list>())
         options.subprotocols.push_back(item.cast<std::string>());
-    options.deflate.enabled = native["deflate"].cast<bool>();
+    const py::object deflate = native["deflate"];
+    options.deflate.enabled = !deflate.is_none();
+    if (options.deflate.enabled) options.deflate = make_deflate(deflate.cast<py::tuple>());
     if (const py::object tls = native["tls"]; !tls.is_none())
         options.tls = tls.cast<const tls_context&>().native;
+    options.default_ca_file = native["default_ca_file"].cast<std::string>();
+    options.default_ca_path = native["default_ca_path"].cast<std::string>();
     options.server_hostname = native["server_hostname"].cast<std::string>();
     options.local_address = native["local_address"].cast<std::string>();
     options.local_port = native["local_port"].cast<unsigned short>();
+    options.unix_path = native["unix_path"].cast<std::string>();
     options.open_timeout = milliseconds(native, "open_timeout");
     options.close_timeout = milliseconds(native, "close_timeout");
     options.ping_interval = milliseconds(native, "ping_interval");

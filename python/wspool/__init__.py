@@ -13,6 +13,7 @@ Sockets, TLS, framing and keepalive run on native threads without the GIL.
 """
 
 from . import aio, sync
+from .compression import Deflate
 from .connection import Connection
 from .events import Close, CloseCode, Headers, Request, Response, Statistics, Status
 from .exceptions import (
@@ -42,7 +43,7 @@ from .exceptions import (
 from .native import Message, __version__
 from .options import ConnectionOptions, Options
 from .pool import Endpoint, EndpointPool
-from .sync import connect
+from .sync import connect, unix_connect
 from .tls import TLS
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionClosedOK",
     "ConnectionOptions",
+    "Deflate",
     "Endpoint",
     "EndpointPool",
     "Headers",
@@ -86,4 +88,5 @@ __all__ = [
     "aio",
     "connect",
     "sync",
+    "unix_connect",
 ]

@@ -1,5 +1,5 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, SupportsIndex, TypeAlias, final
+from typing import Any, Literal, SupportsIndex, TypeAlias, final, overload
 
 from typing_extensions import Buffer, Self
 
@@ -95,6 +95,35 @@ class PullConnection(Connection):
     def dropped(self) -> int: ...
     @property
     def last_gap(self) -> int: ...
+    @overload
+    def recv(self, timeout: float | None = None, *, decode: Literal[True]) -> str: ...
+    @overload
+    def recv(self, timeout: float | None = None, *, decode: Literal[False]) -> bytes: ...
+    @overload
+    def recv(self, timeout: float | None = None, decode: bool | None = None) -> str | bytes: ...
+    @overload
+    def recv_many(
+        self,
+        max_messages: int | None = None,
+        timeout: float | None = None,
+        *,
+        decode: Literal[True],
+    ) -> list[str]: ...
+    @overload
+    def recv_many(
+        self,
+        max_messages: int | None = None,
+        timeout: float | None = None,
+        *,
+        decode: Literal[False],
+    ) -> list[bytes]: ...
+    @overload
+    def recv_many(
+        self,
+        max_messages: int | None = None,
+        timeout: float | None = None,
+        decode: bool | None = None,
+    ) -> list[str | bytes]: ...
     _receiving: bool
     @property
     def _available(self) -> int: ...

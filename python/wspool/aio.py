@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from . import native
 from ._watcher import Watcher
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from .options import ConnectionOptions, Options
     from .pool import Endpoint, EndpointPool
 
-__all__ = ["ClientConnection", "connect"]
+__all__ = ["ClientConnection", "connect", "unix_connect"]
 
 
 class connect:  # noqa: N801
@@ -92,6 +93,25 @@ class connect:  # noqa: N801
         connection = ClientConnection(endpoint_of(self._pool), self._options)
         await connection._open(self._uri, self._options)  # noqa: SLF001
         return connection
+
+
+def unix_connect(
+    path: str | os.PathLike[str],
+    uri: str = "ws://localhost/",
+    *,
+    pool: EndpointPool | None = None,
+    **options: Unpack[ConnectionOptions],
+) -> connect:
+    """Connect to a WebSocket server on a Unix socket; otherwise as ``connect``.
+
+    Args:
+        path: Of the socket, at most 107 bytes.
+        uri: Gives host and path of the request; with ``wss://`` TLS is spoken on the socket.
+        pool: As for ``connect``.
+        options: As for ``connect``, without ``local_addr``.
+    """
+    options["unix_path"] = path
+    return connect(uri, pool=pool, **options)
 
 
 class ClientConnection(PullConnection, native.AsyncPullConnection):
@@ -188,7 +208,19 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
     # Receiving.
 
-    async def recv(self, timeout: float | None = None, decode: bool | None = None) -> str | bytes:
+    @overload  # type: ignore[override]  # the base's waits, this one is awaited
+    async def recv(self, timeout: float | None = None, *, decode: Literal[True]) -> str: ...
+    @overload
+    async def recv(self, timeout: float | None = None, *, decode: Literal[False]) -> bytes: ...
+    @overload
+    async def recv(
+        self, timeout: float | None = None, decode: bool | None = None
+    ) -> str | bytes: ...
+    async def recv(
+        self,
+        timeout: float | None = None,
+        decode: bool | None = None,
+    ) -> str | bytes:
         """Receive the next message (RFC 6455 section 5.6).
 
         Messages that came before the connection ended are handed out after it.
@@ -219,7 +251,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
                 return message
             await self._readable(ended, deadline)
 
-    async def recv_many(
+    async def recv_many(  # type: ignore[override]
         self,
         max_messages: int | None = None,
         timeout: float | None = None,

@@ -116,12 +116,12 @@ class ConnectionInfo(_Native):
 
     @property
     def local_address(self) -> tuple[str, int] | None:
-        """Host and port of this side; None while not connected."""
+        """Host and port of this side; None while not connected, and with a Unix socket."""
         return self._local_address()
 
     @property
     def remote_address(self) -> tuple[str, int] | None:
-        """Host and port of the peer; None while not connected."""
+        """Host and port of the peer; None while not connected, and with a Unix socket."""
         return self._remote_address()
 
     @property

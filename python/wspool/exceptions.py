@@ -222,7 +222,10 @@ class InvalidHandshake(WSPoolError):
 
 
 class SecurityError(InvalidHandshake):
-    """The server's answer passed a bound: too many headers, or too large ones."""
+    """The server's answer passed a bound, or redirected to where it is not safe to follow.
+
+    The bounds are on the number and the size of headers, and on the number of redirects.
+    """
 
 
 class ProxyError(InvalidHandshake):

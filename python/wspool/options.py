@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import ssl as ssl_module
 import sys
@@ -13,14 +14,16 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from . import native
-from .tls import TLS, native_context
+from .compression import Deflate
+from .tls import TLS, native_context, trust_for_redirects
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["ConnectionOptions", "HeadersInput", "Options"]
+__all__ = ["ConnectionOptions", "HeadersInput", "HeadersSource", "Options"]
 
 HeadersInput: TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
+HeadersSource: TypeAlias = "HeadersInput | Callable[[], HeadersInput | None]"
 LoggerLike: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
 #: Value of User-Agent unless another is given.
@@ -31,6 +34,7 @@ _LONGEST = 10 * 365 * 24 * 3600.0
 _UNLIMITED = 2**63 - 1
 #: In the core's order.
 _OVERFLOWS = ("pause", "drop_oldest", "drop_newest", "error")
+_LONGEST_UNIX_PATH = 107  # of Linux, without the NUL; the core knows that of other systems
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -38,15 +42,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 class ConnectionOptions(TypedDict, total=False):
     """The options of ``create_new_connection``; see ``Options`` for what they mean."""
 
-    additional_headers: HeadersInput | None
+    additional_headers: HeadersSource | None
     user_agent_header: str | None
     origin: str | None
     subprotocols: Iterable[str] | None
-    compression: str | None
+    compression: str | Deflate | None
     ssl: ssl_module.SSLContext | TLS | bool | None
     server_hostname: str | None
     proxy: bool | None
     local_addr: tuple[str, int] | None
+    unix_path: str | os.PathLike[str] | None
     open_timeout: float | None
     ping_interval: float | None
     ping_timeout: float | None
@@ -67,16 +72,21 @@ class Options:
     that deadline off; sizes are in bytes, and None is no bound.
     """
 
-    additional_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """Further headers of the opening request: a mapping, or pairs of name and value."""
+    additional_headers: tuple[tuple[str, str], ...] | Callable[[], HeadersInput | None] = field(
+        default=(), repr=False
+    )
+    """Further headers of the opening request: a mapping, or pairs of name and value. Or a
+    function of no arguments that returns them, called whenever a connection is made; what it
+    raises, the caller gets. A redirect to another origin is sent no Authorization, Cookie,
+    Proxy-Authorization and Host."""
     user_agent_header: str | None = USER_AGENT
     """Value of User-Agent; None sends none."""
     origin: str | None = None
     """Value of Origin (RFC 6454), for servers that ask for one."""
     subprotocols: tuple[str, ...] = ()
     """Subprotocols to offer, in order of preference (RFC 6455 section 1.9)."""
-    compression: str | None = "deflate"
-    """``"deflate"`` offers compression of messages (RFC 7692); None does not."""
+    compression: str | Deflate | None = "deflate"
+    """``"deflate"`` or a ``Deflate`` offers compression of messages (RFC 7692); None does not."""
     ssl: ssl_module.SSLContext | TLS | None = None
     """For wss: None verifies with the default trust; else a ``TLS`` or an ``ssl.SSLContext``."""
     server_hostname: str | None = None
@@ -85,8 +95,10 @@ class Options:
     """True or None. So far connections are direct in either case."""
     local_addr: tuple[str, int] | None = None
     """Local address and port to connect from; port 0 takes any."""
+    unix_path: str | None = None
+    """Unix socket to connect to. The URI still says scheme, Host header and path."""
     open_timeout: float | None = 10
-    """For name look-up, TCP, TLS and the opening handshake together."""
+    """For name look-up, TCP, TLS, the opening handshake and redirects together."""
     ping_interval: float | None = 20
     """Between keepalive pings (RFC 6455 section 5.5.2)."""
     ping_timeout: float | None = 20
@@ -114,7 +126,8 @@ class Options:
 
         Raises:
             TypeError: If an option is unknown or has the wrong type; the text names it.
-            ValueError: If an option has a value that it cannot have; the text names it.
+            ValueError: If an option has a value that it cannot have, or does not go with
+                another; the text names it.
         """
         checked: dict[str, Any] = {}
         for name, value in options.items():
@@ -124,7 +137,10 @@ class Options:
                 did_you_mean = f"; did you mean {hint[0]!r}?" if hint else ""
                 raise TypeError(f"unknown option {name!r}{did_you_mean}")
             checked[name] = check(name, value)
-        return cls(**checked)
+        made = cls(**checked)
+        if made.unix_path is not None and made.local_addr is not None:
+            raise ValueError("unix_path is incompatible with local_addr")
+        return made
 
     def for_uri(self, uri: str) -> Options:
         """Check that the options fit the URI; returns them.
@@ -146,23 +162,31 @@ class Options:
             secure: Whether the URI is wss://; only then the TLS settings are made.
 
         Raises:
-            ValueError: If the SSLContext has a setting that cannot be taken over, or a
-                certificate file is not what it should be.
+            Exception: What a function given as ``additional_headers`` raises.
+            TypeError: If it returns something else than headers.
+            ValueError: If it returns a header that cannot be sent, if the SSLContext has a
+                setting that cannot be taken over, or a certificate file is not what it should be.
             OSError: If a certificate file cannot be read.
         """
         host, port = self.local_addr or ("", 0)
+        headers = self.additional_headers
+        if callable(headers):
+            headers = _headers("additional_headers()", headers())
+        compression = Deflate() if self.compression == "deflate" else self.compression
+        ca_file, ca_path = ("", "") if secure else trust_for_redirects()
         return {
-            "additional_headers": [
-                (name, value.encode("latin-1")) for name, value in self.additional_headers
-            ],
+            "additional_headers": [(name, value.encode("latin-1")) for name, value in headers],
             "user_agent": (self.user_agent_header or "").encode("latin-1"),
             "origin": self.origin or "",
             "subprotocols": list(self.subprotocols),
-            "deflate": self.compression == "deflate",
+            "deflate": compression.to_native() if isinstance(compression, Deflate) else None,
             "tls": native_context(self.ssl) if secure else None,
+            "default_ca_file": ca_file,
+            "default_ca_path": ca_path,
             "server_hostname": self.server_hostname or "",
             "local_address": host,
             "local_port": port,
+            "unix_path": os.fsencode(self.unix_path or ""),
             "open_timeout": _milliseconds(self.open_timeout),
             "ping_interval": _milliseconds(self.ping_interval),
             "ping_timeout": _milliseconds(self.ping_timeout),
@@ -207,6 +231,14 @@ def _header_value(name: str, value: str) -> str:
     return value
 
 
+def _headers_source(
+    name: str, value: object
+) -> tuple[tuple[str, str], ...] | Callable[[], HeadersInput | None]:
+    if callable(value) and not isinstance(value, Iterable):
+        return value
+    return _headers(name, value)
+
+
 def _headers(name: str, value: object) -> tuple[tuple[str, str], ...]:
     if value is None:
         return ()
@@ -246,10 +278,12 @@ def _subprotocols(name: str, value: object) -> tuple[str, ...]:
     return subprotocols
 
 
-def _compression(name: str, value: object) -> str | None:
-    if value is None or value == "deflate":
-        return "deflate" if value is not None else None
-    raise ValueError(f"{name} must be 'deflate' or None, not {value!r}")
+def _compression(name: str, value: object) -> str | Deflate | None:
+    if value is None or isinstance(value, Deflate):
+        return value
+    if value == "deflate":
+        return "deflate"
+    raise ValueError(f"{name} must be 'deflate', a wspool.Deflate or None, not {value!r}")
 
 
 def _ssl(name: str, value: object) -> ssl_module.SSLContext | TLS | None:
@@ -287,6 +321,21 @@ def _local_addr(name: str, value: object) -> tuple[str, int] | None:
     if not 0 <= port <= 65535:
         raise ValueError(f"{name} must have a port in 0..65535")
     return host, port
+
+
+def _unix_path(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)):
+        raise _wrong_type(name, "a str, an os.PathLike or None", value)
+    path = os.fspath(value)
+    if not isinstance(path, str):
+        raise _wrong_type(name, "a path of str", path)
+    if not path or "\0" in path:
+        raise ValueError(f"{name} must be the path of a socket")
+    if len(os.fsencode(path)) > _LONGEST_UNIX_PATH:
+        raise ValueError(f"{name} must have at most {_LONGEST_UNIX_PATH} bytes")
+    return path
 
 
 def _seconds(name: str, value: object) -> float | None:
@@ -343,7 +392,7 @@ def _logger(name: str, value: object) -> LoggerLike:
 
 
 _CHECKS: dict[str, Callable[[str, object], object]] = {
-    "additional_headers": _headers,
+    "additional_headers": _headers_source,
     "user_agent_header": _string,
     "origin": _string,
     "subprotocols": _subprotocols,
@@ -352,6 +401,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "server_hostname": _hostname,
     "proxy": _proxy,
     "local_addr": _local_addr,
+    "unix_path": _unix_path,
     "open_timeout": _seconds,
     "ping_interval": _seconds,
     "ping_timeout": _seconds,

@@ -18,6 +18,7 @@ from .connection_info import check_close_code, check_str
 from .events import Status
 from .exceptions import InvalidState, InvalidURI, PoolClosed, UnknownConnection, redact_uri
 from .options import ConnectionOptions, Options
+from .uri import to_ascii
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -92,7 +93,9 @@ class Endpoint:
         its traceback to the logger; neither the thread nor the connection ends by it.
 
         Args:
-            uri: ``ws://`` or ``wss://`` (RFC 6455 section 3).
+            uri: ``ws://`` or ``wss://`` (RFC 6455 section 3). User and password in it are sent
+                as Basic credentials (RFC 7617) unless ``additional_headers`` has an
+                Authorization. An internationalised one is encoded (RFC 3987 section 3.1).
             on_open: ``on_open(connection)``: the opening handshake is complete.
             on_message: ``on_message(connection, message)`` for each message, in order. Without
                 it messages are read and dropped.
@@ -104,6 +107,7 @@ class Endpoint:
             options: See ``wspool.Options``.
 
         Raises:
+            Exception: What a function given as ``additional_headers`` raises.
             InvalidURI: If uri is not a WebSocket URI.
             TypeError: If a callback is not callable, an option is unknown or has the wrong type.
             ValueError: If an option has a value that it cannot have, or a certificate file is
@@ -124,9 +128,10 @@ class Endpoint:
         if checked.overflow != "pause":
             raise ValueError("overflow must be 'pause' for a connection with callbacks")
         connection = Connection(self, checked, Callbacks(on_open, on_close, on_fail, on_error))
+        encoded = _encoded(uri)
+        native_options = _native_options(encoded, checked)
         with _public_errors(uri):
-            native_options = _native_options(uri, checked)
-            self._native.create(connection, uri, native_options, on_message)
+            self._native.create(connection, encoded, native_options, on_message)
         self.remember(connection)
         return connection
 
@@ -147,9 +152,10 @@ class Endpoint:
             ready: Where events that were armed are posted; see ``native.ReadyList``.
             number: What is posted there.
         """
+        encoded = _encoded(uri)
+        native_options = _native_options(encoded, options)
         with _public_errors(uri):
-            native_options = _native_options(uri, options)
-            self._native.create_pull(connection, uri, native_options, ready, number)
+            self._native.create_pull(connection, encoded, native_options, ready, number)
         with self._lock:
             self._pulled.add(connection)
 
@@ -371,8 +377,11 @@ class _ProcessPool:
             return self._pool
 
 
+def _encoded(uri: str) -> str:
+    return to_ascii(check_str("uri", uri))
+
+
 def _native_options(uri: str, options: Options) -> dict[str, object]:
-    check_str("uri", uri)
     return options.for_uri(uri).to_native(secure=uri[:4].lower() == "wss:")
 
 

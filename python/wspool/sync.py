@@ -11,6 +11,7 @@ Reading, keepalive and TLS run on native threads all the while; only taking mess
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from .options import ConnectionOptions
     from .pool import EndpointPool
 
-__all__ = ["ClientConnection", "Pong", "connect"]
+__all__ = ["ClientConnection", "Pong", "connect", "unix_connect"]
 
 #: Waits for room in the write buffer are cut into pieces, so that Ctrl-C is noticed.
 _SLICE = 0.05
@@ -74,6 +75,25 @@ def connect(
         raise
     connection._raise_unless_opened()  # noqa: SLF001
     return connection
+
+
+def unix_connect(
+    path: str | os.PathLike[str],
+    uri: str = "ws://localhost/",
+    *,
+    pool: EndpointPool | None = None,
+    **options: Unpack[ConnectionOptions],
+) -> ClientConnection:
+    """Connect to a WebSocket server on a Unix socket; otherwise as ``connect``.
+
+    Args:
+        path: Of the socket, at most 107 bytes.
+        uri: Gives host and path of the request; with ``wss://`` TLS is spoken on the socket.
+        pool: As for ``connect``.
+        options: As for ``connect``, without ``local_addr``.
+    """
+    options["unix_path"] = path
+    return connect(uri, pool=pool, **options)
 
 
 class Pong:

@@ -171,6 +171,16 @@ def default_trust() -> tuple[str, str]:
         return "", ""
 
 
+def trust_for_redirects() -> tuple[str, str]:
+    """Return file and directory of the default trust; either may be empty. Any thread.
+
+    For a ws:// connection, which needs them if it is redirected to wss://.
+    """
+    with _lock:
+        trust = _default()
+    return _text(trust.ca_file), _text(trust.ca_path)
+
+
 def take_over(context: ssl.SSLContext) -> TLS:
     """Return the settings of an ``ssl.SSLContext``, as far as they can be seen.
 

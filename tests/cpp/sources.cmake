@@ -13,8 +13,11 @@ set(WSPOOL_TEST_SOURCES
   test_loop.cpp
   test_message_queue.cpp
   test_opening.cpp
+  test_redirect.cpp
+  test_redirected_opening.cpp
   test_sink.cpp
   test_tls.cpp
+  test_unix_sockets.cpp
   test_uri.cpp
   test_utf8.cpp
 )

@@ -55,7 +55,10 @@ CPP_BANNED = {
 PYTHON_LAYERS = [
     {"exceptions", "version", "_feeds"},
     {"native"},
-    {"options", "events", "fields", "tls", "proxy", "trust", "_certificates", "_server_connection"},
+    {
+        *("options", "events", "fields", "tls", "proxy", "trust", "compression", "uri"),
+        *("_certificates", "_server_connection"),
+    },
     {"pool", "endpoint", "connection", "connection_info", "pull", "testing"},
     {"_watcher"},
     {"sync", "aio"},

@@ -3,6 +3,7 @@
 import logging
 import math
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ GOOD = [
     ("subprotocols", ["a", "b"], ("a", "b")),
     ("compression", None, None),
     ("compression", "deflate", "deflate"),
+    ("compression", wspool.Deflate(level=9), wspool.Deflate(level=9)),
     ("ssl", None, None),
     ("ssl", True, None),
     ("server_hostname", None, None),
@@ -31,6 +33,9 @@ GOOD = [
     ("proxy", None, None),
     ("local_addr", None, None),
     ("local_addr", ("127.0.0.1", 0), ("127.0.0.1", 0)),
+    ("unix_path", None, None),
+    ("unix_path", "/run/a", "/run/a"),
+    ("unix_path", Path("/run/a"), "/run/a"),
     ("open_timeout", None, None),
     ("open_timeout", 0.5, 0.5),
     ("ping_interval", 1, 1),
@@ -75,6 +80,7 @@ BAD = [
     ("subprotocols", ["a", "a"], ValueError),
     ("compression", "gzip", ValueError),
     ("compression", True, ValueError),
+    ("compression", wspool.Deflate, ValueError),
     ("ssl", False, TypeError),
     ("ssl", "x", TypeError),
     ("server_hostname", 1, TypeError),
@@ -86,6 +92,8 @@ BAD = [
     ("local_addr", ("127.0.0.1",), TypeError),
     ("local_addr", ("127.0.0.1", "0"), TypeError),
     ("local_addr", ("127.0.0.1", 65536), ValueError),
+    ("unix_path", b"/run/a", TypeError),
+    ("unix_path", "", ValueError),
     *[
         (name, value, kind)
         for name in ("open_timeout", "ping_interval", "ping_timeout", "close_timeout")
@@ -187,6 +195,55 @@ class TestDefaults:
         """Headers hold credentials, so they are not in the repr."""
         options = Options.from_kwargs(additional_headers={"Authorization": "secret"})
         assert "secret" not in repr(options)
+
+
+class TestHeadersFunction:
+    def test_is_kept(self):
+        """A function is kept, and called only when a connection is made."""
+        calls = []
+        options = Options.from_kwargs(additional_headers=lambda: calls.append(1))
+        assert calls == []
+        assert options.to_native(secure=False)["additional_headers"] == []
+        assert calls == [1]
+
+    @pytest.mark.parametrize(
+        "returned", [{"A": "1"}, [("A", "1")], wspool.Headers([("A", "1")]), iter([("A", "1")])]
+    )
+    def test_good(self, returned):
+        """It may return what the option itself may be."""
+        options = Options.from_kwargs(additional_headers=lambda: returned)
+        assert options.to_native(secure=False)["additional_headers"] == [("A", b"1")]
+
+    @pytest.mark.parametrize(("value", "kind"), [(v, k) for n, v, k in BAD if "headers" in n])
+    def test_bad(self, value, kind):
+        """What it may not return is refused at the call; a function is not called again."""
+        endpoint = wspool.EndpointPool.instance().get_endpoint()
+        before = len(endpoint.connections)
+        for returned in (value, dict):
+            with pytest.raises((kind, TypeError), match=r"additional_headers\(\)"):
+                endpoint.create_new_connection(
+                    "ws://127.0.0.1:1/", additional_headers=lambda returned=returned: returned
+                )
+        assert len(endpoint.connections) == before
+
+    def test_raises(self):
+        """What it raises, the caller gets as it is."""
+        endpoint = wspool.EndpointPool.instance().get_endpoint()
+        before = len(endpoint.connections)
+
+        def headers():
+            raise LookupError("no token today")
+
+        with pytest.raises(LookupError, match="no token today"):
+            endpoint.create_new_connection("ws://127.0.0.1:1/", additional_headers=headers)
+        assert len(endpoint.connections) == before
+
+    def test_repr(self):
+        """Neither it nor what it returns is in the repr."""
+        options = Options.from_kwargs(additional_headers=lambda: {"Authorization": "secret"})
+        options.to_native(secure=False)
+        assert "secret" not in repr(options)
+        assert "lambda" not in repr(options)
 
 
 class TestNative:

@@ -16,10 +16,11 @@ PACKAGE = Path(wspool.__file__).parent
 
 PUBLIC = """
 BufferFull Close CloseCode ConcurrencyError Connection ConnectionClosed ConnectionClosedError
-ConnectionClosedOK ConnectionOptions Endpoint EndpointPool Headers InvalidHandshake InvalidHeader
-InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message NegotiationError Options
-PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull Request Response SecurityError
-Statistics Status TLS UnknownConnection WSPoolError WrongProcess __version__ aio connect sync
+ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Headers InvalidHandshake
+InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message
+NegotiationError Options PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull Request
+Response SecurityError Statistics Status TLS UnknownConnection WSPoolError WrongProcess __version__
+aio connect sync unix_connect
 """
 
 SIGNATURES = {
@@ -155,7 +156,17 @@ def test_one_module_imports_the_core():
 
 
 #: Who may import whom; a TYPE_CHECKING import counts, except where two types name each other.
-ORDER = ["exceptions", "events", "native", "tls", "options", "connection", "pool"]
+ORDER = [
+    "exceptions",
+    "events",
+    "native",
+    "compression",
+    "tls",
+    "options",
+    "uri",
+    "connection",
+    "pool",
+]
 
 
 def test_imports_point_one_way():

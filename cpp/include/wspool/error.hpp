@@ -24,7 +24,8 @@ enum class error_e {
     STATUS,              ///< the server answered with another HTTP status than 101
     UPGRADE,             ///< status 101, but not a WebSocket upgrade (RFC 6455 section 4.1)
     NEGOTIATION,         ///< a subprotocol or an extension that was not offered
-    SECURITY,            ///< a bound on the handshake was passed (header size or count)
+    SECURITY,            ///< a bound on the handshake was passed (size or number of headers,
+                         ///< number of redirects), or a redirect that is not safe to follow
     PROTOCOL,            ///< the peer broke RFC 6455; the connection was failed
     PAYLOAD_TOO_BIG,     ///< a message above max_size; the connection was failed with 1009
     BUFFER_FULL,         ///< the write buffer is at its bound, and this thread may not wait

@@ -140,7 +140,7 @@ public:
     [[nodiscard]] virtual response_t Get_response() const = 0;
     /// The subprotocol the server chose; empty if none.
     [[nodiscard]] virtual std::string Get_subprotocol() const = 0;
-    /// Host and port; empty and 0 while not connected.
+    /// Host and port, of a Unix socket its path and 0; empty and 0 while not connected.
     [[nodiscard]] virtual std::pair<std::string, std::uint16_t> Get_local_address() const = 0;
     [[nodiscard]] virtual std::pair<std::string, std::uint16_t> Get_remote_address() const = 0;
     /// Round-trip time of the latest answered ping; zero before the first.

@@ -57,13 +57,24 @@ struct options_t {
     /// Messages below 64 bytes are sent uncompressed.
     deflate_options_t deflate;
 
+    /// How many redirects of the opening handshake are followed (RFC 6455 section 4.1); with one
+    /// more it fails with `error_e::SECURITY`. 0: none, a redirect fails as any refusal.
+    unsigned max_redirects = 10;
+
     /// TLS settings for wss://; null takes the default trust, with verification.
     std::shared_ptr<const tls_context_c> tls;
+    /// The default trust: PEM file and directory (see `tls_options_t`); both empty take the
+    /// system's. A ws:// connection that is redirected to wss:// needs it as well.
+    std::string default_ca_file;
+    std::string default_ca_path;
     /// The name sent as SNI and checked in the certificate; empty takes the URI's host.
     std::string server_hostname;
     /// Local address to bind before connecting; empty leaves it to the system.
     std::string local_address;
     unsigned short local_port = 0;
+    /// Path of a Unix socket to connect to instead of the URI's host and port; empty: TCP. The
+    /// URI still says scheme, Host header and path.
+    std::string unix_path;
 
     milliseconds open_timeout{10'000};   ///< name look-up, TCP, TLS and handshake together
     milliseconds close_timeout{10'000};  ///< for the peer's close frame and the TCP end

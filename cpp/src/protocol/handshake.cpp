@@ -137,6 +137,12 @@ error_ptr check_options(const options_t& options) {
     if (options.deflate.level < 1 || options.deflate.level > 9) {
         return invalid("deflate.level must be between 1 and 9");
     }
+    if (options.unix_path.find('\0') != std::string::npos) {
+        return invalid("unix_path contains a NUL");
+    }
+    if (!options.unix_path.empty() && (!options.local_address.empty() || options.local_port != 0)) {
+        return invalid("unix_path is incompatible with a local address");
+    }
     for (std::size_t i = 0; i < options.subprotocols.size(); ++i) {
         const std::string& name = options.subprotocols[i];
         if (!is_token(name)) {

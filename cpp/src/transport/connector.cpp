@@ -6,25 +6,23 @@ namespace wspool::transport {
 
 using asio::ip::tcp;
 
-connector::connector(asio::io_context& io, std::string host, std::uint16_t port,
-                     std::string local_address, std::uint16_t local_port)
-    : io_(io),
-      host_(std::move(host)),
-      port_(port),
-      local_address_(std::move(local_address)),
-      local_port_(local_port),
-      resolver_(io),
-      delay_(io) {}
+connector::connector(asio::io_context& io, destination_t destination)
+    : io_(io), destination_(std::move(destination)), resolver_(io), delay_(io) {}
 
 void connector::start(handler_t handler) {
     handler_ = std::move(handler);
-    std::error_code not_an_address;
-    const auto address = asio::ip::make_address(host_, not_an_address);
-    if (!not_an_address) {
-        begin({endpoint(address, port_)});
+    if (!destination_.unix_path.empty()) {
+        begin({asio::local::stream_protocol::endpoint(destination_.unix_path)});
         return;
     }
-    resolver_.async_resolve(host_, std::to_string(port_), tcp::resolver::numeric_service,
+    std::error_code not_an_address;
+    const auto address = asio::ip::make_address(destination_.host, not_an_address);
+    if (!not_an_address) {
+        begin({tcp::endpoint(address, destination_.port)});
+        return;
+    }
+    resolver_.async_resolve(destination_.host, std::to_string(destination_.port),
+                            tcp::resolver::numeric_service,
                             [self = shared_from_this()](std::error_code error, auto results) {
                                 self->resolved(error, results);
                             });
@@ -40,10 +38,11 @@ void connector::cancel() {
 void connector::resolved(std::error_code error, const tcp::resolver::results_type& results) {
     if (!handler_) return;
     if (error || results.empty()) {
-        finish(std::make_unique<error_c>(error_e::RESOLVE,
-                                         "cannot resolve host " + host_ + ": " + error.message(), 0,
-                                         error.value()),
-               tcp::socket(io_));
+        finish(std::make_unique<error_c>(
+                   error_e::RESOLVE,
+                   "cannot resolve host " + destination_.host + ": " + error.message(), 0,
+                   error.value()),
+               socket(io_));
         return;
     }
     // Families alternate, beginning with the one the system puts first (RFC 8305 section 4).
@@ -51,7 +50,7 @@ void connector::resolved(std::error_code error, const tcp::resolver::results_typ
     std::vector<endpoint> second;
     const auto family = results.begin()->endpoint().protocol();
     for (const auto& entry : results) {
-        (entry.endpoint().protocol() == family ? first : second).push_back(entry.endpoint());
+        (entry.endpoint().protocol() == family ? first : second).emplace_back(entry.endpoint());
     }
     std::vector<endpoint> order;
     for (std::size_t i = 0; i < first.size() || i < second.size(); ++i) {
@@ -66,33 +65,43 @@ void connector::begin(std::vector<endpoint> found) {
     next_attempt();
 }
 
-bool connector::bind_local(tcp::socket& socket, const endpoint& remote, std::error_code& error) {
-    if (local_address_.empty() && local_port_ == 0) return true;
-    endpoint local(remote.protocol(), local_port_);
-    if (!local_address_.empty()) {
-        const auto address = asio::ip::make_address(local_address_, error);
+bool connector::bind_local(socket& opened, const endpoint& remote, std::error_code& error) {
+    const std::string& address = destination_.local_address;
+    const std::uint16_t port = destination_.local_port;
+    if (address.empty() && port == 0) return true;
+    const bool is_v6 = remote.protocol().family() == tcp::v6().family();
+    tcp::endpoint local(is_v6 ? tcp::v6() : tcp::v4(), port);
+    if (!address.empty()) {
+        const auto parsed = asio::ip::make_address(address, error);
         if (error) return false;
-        local = endpoint(address, local_port_);
+        local = tcp::endpoint(parsed, port);
     }
-    socket.bind(local, error);
+    opened.bind(local, error);
     return !error;
+}
+
+/// For error messages.
+std::string connector::where() const {
+    return destination_.unix_path.empty()
+               ? destination_.host + " port " + std::to_string(destination_.port)
+               : destination_.unix_path;
 }
 
 void connector::next_attempt() {
     const std::size_t index = attempts_.size();
     if (!handler_ || index == addresses_.size()) return;
-    auto& socket = *attempts_.emplace_back(std::make_unique<tcp::socket>(io_));
+    auto& attempt = *attempts_.emplace_back(std::make_unique<socket>(io_));
     std::error_code error;
-    socket.open(addresses_[index].protocol(), error);
-    if (error || !bind_local(socket, addresses_[index], error)) {
+    attempt.open(addresses_[index].protocol(), error);
+    if (error || !bind_local(attempt, addresses_[index], error)) {
         asio::post(io_,
                    [self = shared_from_this(), index, error] { self->attempted(index, error); });
         return;
     }
-    socket.async_connect(addresses_[index],
-                         [self = shared_from_this(), index](std::error_code result) {
-                             self->attempted(index, result);
-                         });
+    attempt.async_connect(addresses_[index],
+                          [self = shared_from_this(), index](std::error_code result) {
+                              self->attempted(index, result);
+                          });
     if (index + 1 == addresses_.size()) return;
     delay_.expires_after(attempt_delay);
     delay_.async_wait([self = shared_from_this()](std::error_code cancelled) {
@@ -106,24 +115,35 @@ void connector::attempted(std::size_t index, std::error_code error) {
         finish(nullptr, std::move(*attempts_[index]));
         return;
     }
-    if (!first_error_) first_error_ = error;
+    // A Unix socket whose listener has no room in its queue. TCP would go on trying by itself.
+    if (error == asio::error::no_buffer_space && !destination_.unix_path.empty()) {
+        attempts_.clear();
+        delay_.expires_after(full_queue_delay);
+        delay_.async_wait([self = shared_from_this()](std::error_code cancelled) {
+            if (!cancelled) self->next_attempt();
+        });
+        return;
+    }
+    // That an address is of another family than the local one says little, if others were tried.
+    if (!first_error_ || first_error_ == asio::error::address_family_not_supported) {
+        first_error_ = error;
+    }
     ++failed_;
     if (failed_ == addresses_.size()) {
-        finish(std::make_unique<error_c>(error_e::CONNECT,
-                                         "cannot connect to " + host_ + " port " +
-                                             std::to_string(port_) + ": " + first_error_.message(),
-                                         0, first_error_.value()),
-               tcp::socket(io_));
+        finish(std::make_unique<error_c>(
+                   error_e::CONNECT, "cannot connect to " + where() + ": " + first_error_.message(),
+                   0, first_error_.value()),
+               socket(io_));
         return;
     }
     if (failed_ == attempts_.size()) next_attempt();
 }
 
-void connector::finish(error_ptr error, tcp::socket socket) {
+void connector::finish(error_ptr error, socket connected) {
     const handler_t handler = std::exchange(handler_, nullptr);
     delay_.cancel();
     attempts_.clear();
-    handler(std::move(error), std::move(socket));
+    handler(std::move(error), std::move(connected));
 }
 
 }  // namespace wspool::transport

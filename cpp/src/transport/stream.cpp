@@ -1,10 +1,14 @@
 #include "transport/stream.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <system_error>
 
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 namespace wspool::transport {
 
@@ -19,7 +23,31 @@ constexpr int send_flags = MSG_NOSIGNAL;
 constexpr int send_flags = 0;  // SO_NOSIGPIPE does it there, see prepare()
 #endif
 
+stream::address_t text_of(const asio::generic::stream_protocol::endpoint& address) {
+    if (address.protocol().family() == AF_UNIX) {
+        const std::size_t size = address.size() - offsetof(sockaddr_un, sun_path);
+        const auto* path = reinterpret_cast<const sockaddr_un*>(address.data())->sun_path;
+        return {std::string(path, strnlen(path, size)), 0};
+    }
+    asio::ip::tcp::endpoint internet;
+    if (address.size() > internet.capacity()) return {};
+    std::memcpy(internet.data(), address.data(), address.size());
+    return {internet.address().to_string(), internet.port()};
+}
+
 }  // namespace
+
+stream::address_t stream::local_address() const {
+    std::error_code unknown;
+    const auto address = socket_.local_endpoint(unknown);
+    return unknown ? address_t() : text_of(address);
+}
+
+stream::address_t stream::remote_address() const {
+    std::error_code unknown;
+    const auto address = socket_.remote_endpoint(unknown);
+    return unknown ? address_t() : text_of(address);
+}
 
 void stream::prepare() {
     std::error_code ignored;
@@ -153,7 +181,7 @@ void stream::finish() {
         flush();
     }
     std::error_code ignored;
-    socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+    socket_.shutdown(socket_t::shutdown_send, ignored);
 }
 
 void stream::close() {

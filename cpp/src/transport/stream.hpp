@@ -13,17 +13,24 @@
 
 namespace wspool::transport {
 
-/// A connected TCP socket, plain or under TLS, without blocking. Waiting is the caller's, by
-/// `wait`; everything else returns at once.
+/// A connected TCP or Unix socket, plain or under TLS, without blocking. Waiting is the caller's,
+/// by `wait`; everything else returns at once.
 ///
 /// Thread safety: distinct objects: safe. Shared objects: unsafe (loop thread only).
 class stream {
 public:
     enum class result_e { done, would_block, end, failed };
 
+    using socket_t = asio::generic::stream_protocol::socket;
+    /// Host and port; of a Unix socket the path, empty where it has none, and 0.
+    using address_t = std::pair<std::string, std::uint16_t>;
+
     explicit stream(asio::io_context& io) : socket_(io) {}
 
-    [[nodiscard]] asio::ip::tcp::socket& socket() { return socket_; }
+    [[nodiscard]] socket_t& socket() { return socket_; }
+    /// Empty and 0 where the system does not know, as after a loss.
+    [[nodiscard]] address_t local_address() const;
+    [[nodiscard]] address_t remote_address() const;
     /// Sets what every connection wants: no Nagle, no blocking, no SIGPIPE.
     void prepare();
 
@@ -47,11 +54,11 @@ public:
 
     template <typename Handler>
     void wait_readable(Handler&& handler) {
-        socket_.async_wait(asio::ip::tcp::socket::wait_read, std::forward<Handler>(handler));
+        socket_.async_wait(socket_t::wait_read, std::forward<Handler>(handler));
     }
     template <typename Handler>
     void wait_writable(Handler&& handler) {
-        socket_.async_wait(asio::ip::tcp::socket::wait_write, std::forward<Handler>(handler));
+        socket_.async_wait(socket_t::wait_write, std::forward<Handler>(handler));
     }
 
     /// No more writing: close_notify and FIN.
@@ -69,7 +76,7 @@ private:
     result_e failed_by_system(const char* what, int code);
     result_e failed_by_tls();
 
-    asio::ip::tcp::socket socket_;
+    socket_t socket_;
     std::unique_ptr<tls_session> tls_;
     byte_buffer out_;  // of a plain stream
     bool more_ = false;

@@ -1,7 +1,9 @@
 #include "transport/tls_context.hpp"
 
 #include <array>
+#include <map>
 #include <mutex>
+#include <utility>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -22,11 +24,19 @@ std::string take_openssl_error() {
     return text.data();
 }
 
-std::shared_ptr<const tls_context_c> default_tls_context(error_ptr& error) {
+std::shared_ptr<const tls_context_c> default_tls_context(const std::string& ca_file,
+                                                         const std::string& ca_path,
+                                                         error_ptr& error) {
     static std::mutex mutex;
-    static std::shared_ptr<const tls_context_c> context;
+    static std::map<std::pair<std::string, std::string>, std::shared_ptr<const tls_context_c>> made;
     const std::lock_guard lock(mutex);
-    if (!context) context = tls_context_c::Create({}, error);
+    auto& context = made[{ca_file, ca_path}];
+    if (!context) {
+        tls_options_t options;
+        options.ca_file = ca_file;
+        options.ca_path = ca_path;
+        context = tls_context_c::Create(options, error);
+    }
     return context;
 }
 

@@ -23,9 +23,12 @@ namespace transport {
 /// The oldest error in OpenSSL's queue of this thread as text, and clears the queue.
 std::string take_openssl_error();
 
-/// The context for connections that name none; made at the first call. Null and `error` if the
-/// system's trust cannot be read.
-std::shared_ptr<const tls_context_c> default_tls_context(error_ptr& error);
+/// The context for connections that name none, with this file and directory of trusted
+/// certificates (both empty: the system's); made at the first call with them. Any thread. Null and
+/// `error` if the trust cannot be read.
+std::shared_ptr<const tls_context_c> default_tls_context(const std::string& ca_file,
+                                                         const std::string& ca_path,
+                                                         error_ptr& error);
 
 }  // namespace transport
 

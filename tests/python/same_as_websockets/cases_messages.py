@@ -56,6 +56,14 @@ RECEIVING = [
         binary("ö".encode()),
         steps=[do("wait_closed"), do("recv", False), do("recv", True)],
         apis=("aio",),
+        differs=Differs(
+            "recv(timeout=None, decode=None) is the same with both APIs, so the first positional"
+            " argument is the timeout; a bool there is refused, not taken for a number.",
+            {
+                **raised("2 recv", "TypeError", "TypeError"),
+                **raised("3 recv", "TypeError", "TypeError"),
+            },
+        ),
     ),
     received("recv of fragments", *FRAGMENTS, steps=[do("recv")] * 2),
     received(
