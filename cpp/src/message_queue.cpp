@@ -194,29 +194,31 @@ bool message_queue_c::full() const {
 
 bool message_queue_c::Next(item_t& out) {
     entry found;
-    while (pop(found)) {
-        if (skipping_) {
-            if (found.is_final) skipping_ = false;
-            continue;
-        }
-        out = {{found.data, found.size}, found.received_ns, found.is_text, true, found.dropped};
-        if (streaming_) {
-            out.is_final = found.is_final;
-            in_message_ = !found.is_final;
-        } else if (!found.is_final) {
-            joined_.assign(found.data, found.size);
-            while (!found.is_final && pop(found)) joined_.append(found.data, found.size);
-            out.payload = joined_;
-            out.received_ns = found.received_ns;
-        } else if (!joined_.empty()) {
-            joined_ = {};
-        }
-        return true;
+    skip_rest();
+    if (skipping_ || !pop(found)) return false;
+    out = {{found.data, found.size}, found.received_ns, found.is_text, true, found.dropped};
+    if (streaming_) {
+        out.is_final = found.is_final;
+        in_message_ = !found.is_final;
+    } else if (!found.is_final) {
+        joined_.assign(found.data, found.size);
+        while (!found.is_final && pop(found)) joined_.append(found.data, found.size);
+        out.payload = joined_;
+        out.received_ns = found.received_ns;
+    } else if (!joined_.empty()) {
+        joined_ = {};
     }
-    return false;
+    return true;
 }
 
-std::size_t message_queue_c::Available() const {
+/// Takes what has come of a message that is not wanted any more.
+void message_queue_c::skip_rest() {
+    entry unwanted;
+    while (skipping_ && pop(unwanted)) skipping_ = !unwanted.is_final;
+}
+
+std::size_t message_queue_c::Available() {
+    skip_rest();
     const std::lock_guard lock(mutex_);
     return taken_complete_ + shared_complete_;
 }

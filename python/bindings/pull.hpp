@@ -20,6 +20,8 @@ struct pull_object {
     connection_object base;
     /// Set once, under the GIL; null before.
     std::shared_ptr<message_queue_c> queue;
+    message_queue_c::item_t held;  ///< taken from the queue and not handed out, if `holds`
+    bool holds;
     std::uint64_t last_gap;   ///< messages dropped right before the one handed out last
     bool receiving;           ///< a call that takes messages is under way
     bool spent;               ///< `next_in_turn` said null because it was others' turn
@@ -34,6 +36,7 @@ int ready_async_types();
 extern PyTypeObject iterator_type;
 /// Ends with an empty entry.
 extern PyMethodDef pull_methods[];
+extern PyMethodDef pull_functions[];
 extern PyGetSetDef pull_attributes[];
 /// How a payload is handed out: as it came, or as str or bytes whatever it came as.
 enum class decode_e { BY_TYPE, TO_BYTES, TO_TEXT };

@@ -49,26 +49,44 @@ PyObject* make_payload(const message_queue_c::item_t& item, decode_e decode) {
     return PyUnicode_DecodeUTF8(item.payload.data(), size, nullptr);
 }
 
+bool next_item(pull_object* pull, message_queue_c::item_t& item) {
+    if (!pull->holds) return pull->queue->Next(item);
+    pull->holds = false;
+    item = pull->held;
+    return true;
+}
+
+std::size_t available(const pull_object* pull) {
+    return pull->queue->Available() + (pull->holds ? 1 : 0);
+}
+
 /// The next message, or null without an exception if there is none.
 PyObject* take_one(pull_object* pull, decode_e decode) {
     message_queue_c::item_t item;
-    if (!pull->queue->Next(item)) return nullptr;
+    if (!next_item(pull, item)) return nullptr;
     pull->last_gap = item.dropped;
     return make_payload(item, decode);
 }
 
 /// All messages that are there, at most `most`, as a list.
 PyObject* take_many(pull_object* pull, std::size_t most, decode_e decode) {
-    const std::size_t count = std::min(most, pull->queue->Available());
+    const std::size_t count = std::min(most, available(pull));
     PyObject* const list = PyList_New(static_cast<Py_ssize_t>(count));
-    if (list == nullptr) return nullptr;
+    if (list == nullptr || count == 0) return list;
     pull->last_gap = 0;
     std::size_t taken = 0;
     message_queue_c::item_t item;
-    while (taken < count && pull->queue->Next(item)) {
-        pull->last_gap += item.dropped;
+    while (taken < count && next_item(pull, item)) {
         PyObject* const payload = make_payload(item, decode);
-        if (payload == nullptr) break;
+        if (payload == nullptr) {
+            if (taken == 0) break;
+            // Those before are handed out; the next call raises it.
+            PyErr_Clear();
+            pull->held = item;
+            pull->holds = true;
+            break;
+        }
+        pull->last_gap += item.dropped;
         PyList_SET_ITEM(list, static_cast<Py_ssize_t>(taken++), payload);
     }
     if (PyErr_Occurred() != nullptr ||
@@ -201,7 +219,7 @@ PyObject* recv_many(PyObject* self, PyObject* const* args, Py_ssize_t count, PyO
         self, values[1],
         [&]() -> PyObject* {
             auto* const pull = pull_of(self);
-            return pull->queue->Available() == 0 ? nullptr : take_many(pull, most, decode);
+            return available(pull) == 0 ? nullptr : take_many(pull, most, decode);
         },
         [&] { return raise_closed(self); });
 }
@@ -236,7 +254,7 @@ PyObject* next_fragment(PyObject* self, PyObject* /*unused*/) {
     auto* const queue = queue_of(self);
     if (queue == nullptr) return nullptr;
     message_queue_c::item_t item;
-    if (!queue->Next(item)) Py_RETURN_NONE;
+    if (!next_item(pull_of(self), item)) Py_RETURN_NONE;
     pull_of(self)->last_gap = item.dropped;
     PyObject* const payload = PyBytes_FromStringAndSize(
         item.payload.data(), static_cast<Py_ssize_t>(item.payload.size()));
@@ -357,6 +375,11 @@ PyObject* iterate(PyObject* self, PyObject* /*unused*/) {
     return reinterpret_cast<PyObject*>(iterator);
 }
 
+/// Whether `send` takes it as a message of its own, and not as an iterable of fragments.
+PyObject* is_payload(PyObject* /*module*/, PyObject* object) {
+    return PyBool_FromLong(payload_view::accepts(object) ? 1 : 0);
+}
+
 PyObject* get_dropped(PyObject* self, void* /*closure*/) {
     const auto& queue = pull_of(self)->queue;
     return PyLong_FromUnsignedLongLong(queue ? queue->Dropped() : 0);
@@ -371,8 +394,8 @@ PyObject* get_spent(PyObject* self, void* /*closure*/) {
 }
 
 PyObject* get_available(PyObject* self, void* /*closure*/) {
-    const auto& queue = pull_of(self)->queue;
-    return PyLong_FromSize_t(queue ? queue->Available() : 0);
+    const auto* const pull = pull_of(self);
+    return PyLong_FromSize_t(pull->queue ? available(pull) : 0);
 }
 
 PyObject* get_receiving(PyObject* self, void* /*closure*/) {
@@ -439,6 +462,11 @@ std::optional<std::chrono::nanoseconds> pong_c::Round_trip() const {
     const std::lock_guard lock(mutex_);
     return round_trip_;
 }
+
+PyMethodDef pull_functions[] = {
+    {"is_payload", is_payload, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
 
 PyMethodDef pull_methods[] = {
     {"recv", as_function(recv), METH_FASTCALL | METH_KEYWORDS,

@@ -21,6 +21,8 @@ PyObject* construct(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     if (object == nullptr) return nullptr;
     auto* const self = pull_of(object);
     new (&self->queue) std::shared_ptr<message_queue_c>;
+    new (&self->held) message_queue_c::item_t;
+    self->holds = false;
     self->last_gap = 0;
     self->receiving = false;
     self->spent = false;
@@ -101,6 +103,7 @@ void register_pull(py::module_& module) {
     if (PyType_Ready(&pull_type) != 0 || PyType_Ready(&iterator_type) != 0 ||
         ready_async_types() != 0)
         throw py::error_already_set();
+    if (PyModule_AddFunctions(module.ptr(), pull_functions) != 0) throw py::error_already_set();
     module.add_object("PullConnection", reinterpret_cast<PyObject*>(&pull_type));
     module.add_object("AsyncPullConnection", reinterpret_cast<PyObject*>(&async_pull_type));
     py::class_<ready_list_c, std::shared_ptr<ready_list_c>>(module, "ReadyList")

@@ -1,7 +1,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Literal, SupportsIndex, TypeAlias, final, overload
 
-from typing_extensions import Buffer, Self
+from typing_extensions import Buffer, Self, TypeIs
 
 __version__: str
 
@@ -75,6 +75,8 @@ class Connection:
     def _latency(self) -> float: ...
     def _statistics(self) -> tuple[int, int, int, int, int, int]: ...
     def _buffered_amount(self) -> int: ...
+
+def is_payload(message: object, /) -> TypeIs[str | Buffer]: ...
 
 class ReadyList:
     def __init__(self) -> None: ...

@@ -126,7 +126,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
     Thread safety: the thread of its event loop.
     """
 
-    __slots__ = ("_loop", "_sending_fragments", "_waiters", "_watcher")
+    __slots__ = ("_loop", "_room", "_sending_fragments", "_waiters", "_watcher")
     _name = "wspool.aio.ClientConnection"
 
     def __init__(self, endpoint: Endpoint, options: Options) -> None:
@@ -135,6 +135,8 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         self._watcher = Watcher.of(self._loop)
         # Who waits for anything; all look for themselves when something has happened.
         self._waiters: set[asyncio.Future[None]] = set()
+        # Held by who waits for room in the write buffer.
+        self._room = asyncio.Lock()
         # Done when the message that is being sent in fragments is complete; None without one.
         self._sending_fragments: asyncio.Future[None] | None = None
 
@@ -357,8 +359,8 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         while self._sending_fragments is not None:
             await asyncio.shield(self._sending_fragments)
         try:
-            if isinstance(message, (str, bytes, bytearray, memoryview)):
-                if not self._try_send(message, text):
+            if native.is_payload(message):
+                if self._room.locked() or not self._try_send(message, text):
                     await self._send_with_room(self._try_send, message, text)
             elif isinstance(message, AsyncIterable):
                 await self._send_fragments(message, text)
@@ -374,23 +376,26 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         raise self.closed_exception()
 
     async def _send_with_room(self, send: Any, *args: Any) -> None:
-        # Armed before it is tried again: otherwise the room could come in between.
-        while not self._arm(Event.WRITABLE):
-            if send(*args):
-                return
-            await self._until(Event.WRITABLE)
+        async with self._room:  # who came first sends first
+            # Armed before it is tried again: otherwise the room could come in between.
+            while not self._arm(Event.WRITABLE):
+                if send(*args):
+                    return
+                await self._until(Event.WRITABLE)
         raise self.closed_exception()
 
     async def _send_fragments(self, message: AsyncIterable[Payload], text: bool | None) -> None:
         encode = FragmentEncoder(text)
         self._sending_fragments = self._loop.create_future()
+        began = False
         try:
             async for fragment in message:
                 await self._send_frame(encode(fragment))
-            if encode.began:
+                began = True
+            if began:
                 await self._send_frame(encode.end())
         except BaseException:
-            if encode.began:  # and can never be completed
+            if began:  # and can never be completed
                 self._fail(1011, "error in fragmented message")
             raise
         finally:

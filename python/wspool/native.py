@@ -15,6 +15,7 @@ try:
         ReadyList,
         TLSContext,
         __version__,
+        is_payload,
         make_certificates,
         process_generation,
         set_error_translator,
@@ -42,6 +43,7 @@ __all__ = [
     "ReadyList",
     "TLSContext",
     "__version__",
+    "is_payload",
     "make_certificates",
     "process_generation",
 ]

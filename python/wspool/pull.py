@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import secrets
 import warnings
 from collections.abc import Mapping
@@ -64,6 +63,7 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         super().__init__(endpoint, options)
         # Pings that may be under way, by payload.
         self._pings: dict[bytes, native.Pong] = {}
+        # Whether dropping it without closing it is worth a warning.
         self._started = False
 
     def _start(
@@ -73,10 +73,18 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         self._started = True
 
     def __del__(self) -> None:
-        with contextlib.suppress(Exception):
-            if not self._started or self._has_ended():
-                return
+        try:
+            unclosed = self._started and not self._has_ended()
+        except Exception:  # noqa: BLE001  # half made, or of another process
+            unclosed = False
+        if unclosed:
+            self._abort()  # a warning that is made an error keeps the object alive
             warnings.warn(f"unclosed connection {self!r}", ResourceWarning, 2, self)
+
+    def abort(self) -> None:
+        """End the connection at once, without a closing handshake. Returns at once."""
+        self._started = False  # nobody forgot to close it
+        super().abort()
 
     def _raise_unless_opened(self) -> None:
         """Raise why the connection could not be opened, if so."""
@@ -160,11 +168,6 @@ class FragmentEncoder:
         self._kind: type | None = None
         self._is_text = False
 
-    @property
-    def began(self) -> bool:
-        """Whether a fragment has been encoded."""
-        return self._kind is not None
-
     def __call__(self, fragment: Any) -> Frame:
         """Return the frame of the next fragment.
 
@@ -172,7 +175,7 @@ class FragmentEncoder:
             TypeError: If it is neither str nor bytes-like, or not like the first.
         """
         kind = str if isinstance(fragment, str) else bytes
-        if kind is bytes and not isinstance(fragment, (bytes, bytearray, memoryview)):
+        if not native.is_payload(fragment):
             raise TypeError(f"fragments must be str or bytes-like, not {type(fragment).__name__}")
         is_first = self._kind is None
         if is_first:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from . import native
 from .connection_info import check_close_code, check_str, control_payload
 from .events import Status
-from .exceptions import ConcurrencyError, WSPoolError
+from .exceptions import WSPoolError
 from .pull import (
     Event,
     FragmentDecoder,
@@ -218,15 +218,15 @@ class ClientConnection(PullConnection):
         if not isinstance(message, Iterable):
             raise not_a_message(message)
         encode = FragmentEncoder(text)
+        began = False
         try:
             for fragment in message:
                 self._send_frame(encode(fragment))
-            if encode.began:
+                began = True
+            if began:
                 self._send_frame(encode.end())
-        except ConcurrencyError:
-            raise
         except BaseException:
-            if encode.began:  # and can never be completed
+            if began:  # and can never be completed
                 self._fail(1011, "error in fragmented message")
             raise
 

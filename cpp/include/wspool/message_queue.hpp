@@ -55,7 +55,7 @@ public:
     /// Takes the next message, or while streaming the next fragment; false if none is there now.
     bool Next(item_t& out);
     /// Complete messages that `Next` would hand out now.
-    [[nodiscard]] std::size_t Available() const;
+    [[nodiscard]] std::size_t Available();
     /// From now on `Next` hands out fragments as they come, and not only whole messages. Switched
     /// off in the middle of a message, what is left of that message is skipped.
     void Set_streaming(bool on);
@@ -111,6 +111,7 @@ private:
     bool settle();
     void resume_reading(std::unique_lock<std::mutex>& lock);
     bool refill();
+    void skip_rest();
     bool pop(entry& out);
     bool pop_shared(entry& out);
 
