@@ -32,7 +32,7 @@ ifneq ($(call which,$(PYTHON)),$(call which,$(py)))
 $(shell rm -rf $(stamps))
 endif
 
-.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan wheel clean
+.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan wheel docs clean
 .DELETE_ON_ERROR:
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo 'make lint    ruff, clang-format; make types: mypy; make format: mend the formatting'
 	@echo 'make asan    the C++ tests under AddressSanitizer and UBSan; make tsan: ThreadSanitizer'
 	@echo 'make wheel   self-contained wheels in wheelhouse/, one for each CPython found'
+	@echo 'make docs    the documentation, in build/docs; warnings are errors'
 	@echo 'make clean   remove what was built; $(VENV) stays'
 	@echo 'Variables: PYTHON=$(PYTHON) JOBS=$(JOBS) WERROR=$(WERROR) WHEELS=$(WHEELS)'
 
@@ -70,6 +71,10 @@ $(stamps)/lint: pyproject.toml scripts/setup-venv.sh $(stamps)/build
 
 $(stamps)/wheel: pyproject.toml scripts/setup-venv.sh $(stamps)/build
 	./scripts/setup-venv.sh build wheel
+	@mkdir -p $(@D) && touch $@
+
+$(stamps)/docs: pyproject.toml scripts/setup-venv.sh $(stamps)/build
+	./scripts/setup-venv.sh docs
 	@mkdir -p $(@D) && touch $@
 
 # --- build -------------------------------------------------------------------------------------
@@ -128,6 +133,13 @@ lint: $(stamps)/lint
 
 types: $(stamps)/lint
 	$(py) -m mypy python/wspool $(wildcard examples/python)
+
+# All pages are read anew each time: a page that was read before keeps its warnings to itself.
+docs: $(stamps)/installed $(stamps)/docs
+	rm -rf build/docs
+	$(py) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --doctree-dir build/doctrees \
+		docs build/docs
+	@echo 'See build/docs/index.html'
 
 format: $(stamps)/lint
 	$(VENV)/bin/ruff check --fix --exit-zero --quiet $(lint_py)

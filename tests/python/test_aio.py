@@ -171,7 +171,7 @@ class TestTasks:
         async def main():
             async with wspool.aio.connect(uri) as ws:
                 if receive == "recv_streaming":
-                    waiting = asyncio.ensure_future(anext(ws.recv_streaming()))
+                    waiting = asyncio.ensure_future(next_of(ws.recv_streaming()))
                 else:
                     waiting = asyncio.ensure_future(getattr(ws, receive)())
                 ended = asyncio.ensure_future(ws.wait_closed())
@@ -182,7 +182,7 @@ class TestTasks:
                     await waiting
                 await ended
 
-        async def anext(iterator):
+        async def next_of(iterator):
             return await iterator.__anext__()
 
         with websockets_server(echo) as uri:
@@ -504,11 +504,11 @@ class TestCancellation:
             async with wspool.aio.connect(server.uri, max_queue=(64, 16)) as ws:
                 while True:
                     ways = [
-                        lambda: ws.recv(),
+                        ws.recv,
                         lambda: ws.recv(timeout=randomly.random() * 0.002),
-                        lambda: ws.recv_many(),
+                        ws.recv_many,
                         lambda: ws.recv_many(randomly.randrange(1, 9), randomly.random() * 0.002),
-                        lambda: ws.__anext__(),
+                        ws.__anext__,
                     ]
                     task = asyncio.ensure_future(randomly.choice(ways)())
                     how = randomly.randrange(4)

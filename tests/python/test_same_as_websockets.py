@@ -6,29 +6,10 @@ Each case is a script for a server and steps for a client. The same steps are ru
 
 import pytest
 
-from .same_as_websockets import (
-    cases_breaking,
-    cases_closing,
-    cases_messages,
-    cases_opening,
-    cases_pings,
-    cases_tls,
-    cases_violations,
-)
 from .same_as_websockets.clients import run_case
+from .same_as_websockets.table import CASES
 
 websockets = pytest.importorskip("websockets", minversion="17.0")
-
-TOPICS = [
-    cases_opening,
-    cases_closing,
-    cases_breaking,
-    cases_violations,
-    cases_messages,
-    cases_pings,
-    cases_tls,
-]
-CASES = [case for topic in TOPICS for case in topic.CASES]
 
 
 def connects(api):
