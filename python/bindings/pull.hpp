@@ -45,6 +45,10 @@ enum class decode_e { BY_TYPE, TO_BYTES, TO_TEXT };
 /// event loop has other things to do, so after so many messages in a row one call says null, and
 /// `spent` is true.
 PyObject* next_in_turn(PyObject* self, decode_e decode);
+// Of pull_send.cpp: each says what it takes.
+PyObject* try_send(PyObject* self, PyObject* const* args, Py_ssize_t count);
+PyObject* send_fragment(PyObject* self, PyObject* const* args, Py_ssize_t count);
+PyObject* ping_for(PyObject* self, PyObject* const* args, Py_ssize_t count);
 /// tp_iternext of `iterator_type`.
 PyObject* next_message(PyObject* iterator);
 

@@ -12,6 +12,7 @@ set(WSPOOL_BINDINGS_SOURCES
     listener.cpp
     module.cpp
     pull_methods.cpp
+    pull_send.cpp
     register_connection.cpp
     register_endpoint.cpp
     register_message.cpp
