@@ -199,6 +199,7 @@ private:
                            std::optional<std::chrono::nanoseconds> wait);
     error_ptr begin_closing(std::uint16_t code, std::string_view reason, bool is_failure);
     error_ptr check_fragment(const frame_t& frame, std::string_view payload);
+    bool write_directly();
     void write_frame(const frame_t& frame, std::string_view payload, std::uint32_t key);
     void update_addresses();
     void pause_if_needed();
@@ -288,6 +289,8 @@ private:
     std::uint64_t outbox_total_ = 0;
     std::size_t buffered_ = 0;  // accepted, not yet given to the system
     bool outbox_closed_ = true;
+    int direct_socket_ = -1;        // of an open plain connection
+    std::int64_t last_direct_ = 0;  // when a sender last tried to write by itself
     bool room_wanted_ = false;      // somebody was told that there is none
     bool sends_fragments_ = false;  // a message has begun and not ended
     protocol::utf8_validator fragments_utf8_;
@@ -322,7 +325,8 @@ private:
     std::atomic<std::uint64_t> messages_received_{0};
     std::atomic<std::uint64_t> bytes_received_{0};
     std::atomic<std::uint64_t> messages_sent_{0};
-    std::atomic<std::uint64_t> bytes_sent_{0};
+    std::atomic<std::uint64_t> bytes_sent_{0};  // by the loop's thread
+    std::atomic<std::uint64_t> bytes_sent_directly_{0};
     std::atomic<std::uint64_t> pauses_{0};
     std::atomic<std::uint64_t> callback_errors_{0};
 };

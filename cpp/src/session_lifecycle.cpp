@@ -195,6 +195,7 @@ void session::on_open() {
     {
         const std::lock_guard lock(out_mutex_);
         outbox_closed_ = false;
+        if (!stream_.is_tls()) direct_socket_ = stream_.socket().native_handle();
     }
     status_.store(status_e::OPENED);
     start_keepalive();
@@ -275,15 +276,16 @@ void session::finish() {
     lingering_ = false;
     deadline_.cancel();
     keepalive_timer_.cancel();
-    stream_.close();
     {
         const std::lock_guard lock(out_mutex_);
+        direct_socket_ = -1;  // before its number can be another's
         outbox_closed_ = true;
         buffered_ = 0;
         outbox_.clear();
         outbox_.shrink();
         out_room_.notify_all();
     }
+    stream_.close();
     pending_writes_.clear();
     if (shutdown_handler_) {
         const auto handler = std::exchange(shutdown_handler_, nullptr);

@@ -13,6 +13,7 @@ messages. It watches one descriptor for all of its connections. Works with uvloo
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import os
 import time
@@ -318,7 +319,9 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         decoder = FragmentDecoder(decode)
         try:
             self._set_streaming(True)
-            while True:
+            for number in itertools.count():
+                if number % 256 == 0 and self._available:
+                    await asyncio.sleep(0)  # as _let_others_run
                 ended = self._has_ended()
                 fragment = self._next_fragment()
                 if fragment is not None:

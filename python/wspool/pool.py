@@ -16,7 +16,14 @@ from . import native
 from .connection import Callbacks, Connection
 from .connection_info import check_close_code, check_str
 from .events import Status
-from .exceptions import InvalidState, InvalidURI, PoolClosed, UnknownConnection, redact_uri
+from .exceptions import (
+    InvalidState,
+    InvalidURI,
+    PoolClosed,
+    UnknownConnection,
+    WrongProcess,
+    redact_uri,
+)
 from .options import ConnectionOptions, Options
 from .uri import to_ascii
 
@@ -58,7 +65,10 @@ class Endpoint:
         self._pulled: weakref.WeakSet[PullConnection] = weakref.WeakSet()
 
     def __repr__(self) -> str:
-        return f"<wspool.Endpoint {self._index}, {len(self.connections)} connections>"
+        try:
+            return f"<wspool.Endpoint {self._index}, {len(self.connections)} connections>"
+        except WrongProcess:
+            return f"<wspool.Endpoint {self._index} of the parent process>"
 
     @property
     def index(self) -> int:

@@ -78,8 +78,9 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         except Exception:  # noqa: BLE001  # half made, or of another process
             unclosed = False
         if unclosed:
+            text = f"unclosed connection {self!r}"
             self._abort()  # a warning that is made an error keeps the object alive
-            warnings.warn(f"unclosed connection {self!r}", ResourceWarning, 2, self)
+            warnings.warn(text, ResourceWarning, 2, self)
 
     def abort(self) -> None:
         """End the connection at once, without a closing handshake. Returns at once."""

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -204,6 +205,18 @@ class TestPipe:
         done = run("connect", echo.uri, stdin=b"fine\n\xff\nnever\n", text=False)
         assert (done.returncode, done.stdout) == (2, b"fine\n")
         assert done.stderr == b"wspool: error: the input has a line that is not UTF-8\n"
+
+    def test_input_that_cannot_be_read(self, echo, tmp_path):
+        """It is an error, and the server gets a close frame."""
+        with (
+            open(tmp_path / "output", "w") as file,
+            started("connect", echo.uri, stdin=file) as process,
+        ):
+            process.wait(SECONDS)
+            errors = process.stderr.read()
+        assert process.returncode == 2
+        assert errors == "wspool: error: cannot read the input: Bad file descriptor\n"
+        assert only_record(echo).close_code_received == 1000
 
     def test_output_that_cannot_be_written(self, echo):
         """A full disk is an error."""
@@ -613,7 +626,10 @@ class TestScreen:
             return done.stdout
 
         yield tmux
+        path = tmux("display-message", "-p", "#{socket_path}").strip()
         tmux("kill-server")
+        if path:
+            Path(path).unlink(missing_ok=True)
 
     def start(self, tmux, uri, columns=40, rows=12):
         command = shlex.join([*WSPOOL, "connect", uri])

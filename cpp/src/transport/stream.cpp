@@ -59,6 +59,11 @@ void stream::prepare() {
 #endif
 }
 
+std::size_t send_some(int descriptor, const char* bytes, std::size_t size) {
+    const ssize_t sent = ::send(descriptor, bytes, size, send_flags);
+    return sent > 0 ? static_cast<std::size_t>(sent) : 0;
+}
+
 void stream::start_tls(std::shared_ptr<const tls_context_c> context,
                        const std::string& server_name) {
     tls_ = std::make_unique<tls_session>(std::move(context), server_name);

@@ -13,6 +13,10 @@
 
 namespace wspool::transport {
 
+/// Writes what the system takes at once; 0 if that is nothing, or if it failed, which the next
+/// `stream::flush` finds out. Any thread, as long as the descriptor is open.
+std::size_t send_some(int descriptor, const char* bytes, std::size_t size);
+
 /// A connected TCP or Unix socket, plain or under TLS, without blocking. Waiting is the caller's,
 /// by `wait`; everything else returns at once.
 ///

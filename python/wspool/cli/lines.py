@@ -7,7 +7,7 @@ import select
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from wspool.events import Status
 from wspool.exceptions import ConnectionClosed
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     import argparse
 
     from wspool.sync import ClientConnection
-
-
-def take(ws: ClientConnection, most: int | None) -> list[str | bytes]:
-    """Wait for messages, and take at most so many."""
-    # Whether or not the stub of the core has it.
-    messages: list[str | bytes] = cast("Any", ws).recv_many(most)
-    return messages
 
 
 class _Input:
@@ -99,7 +92,7 @@ def in_a_pipe(ws: ClientConnection, arguments: argparse.Namespace) -> tuple[int,
     sender = _Input(ws, arguments)
     try:
         while left is None or count < left:
-            messages = take(ws, 1024 if left is None else min(1024, left - count))
+            messages = ws.recv_many(1024 if left is None else min(1024, left - count))
             count += len(messages)
             write(b"".join(plain(message, arguments, terminal) for message in messages))
         close(ws, 1000)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wspool.exceptions import ConnectionClosed
 
-from .lines import close, take
+from .lines import close
 from .output import note, redact, say, shown, terminal_lines, write
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class _Terminal:
         left: int | None = self._arguments.count
         with suppress(ConnectionClosed):
             while left is None or self.count < left:
-                messages = take(self._ws, None if left is None else left - self.count)
+                messages = self._ws.recv_many(None if left is None else left - self.count)
                 self.count += len(messages)
                 self._incoming.extend(messages)
                 self._wake(lambda: bool(self._incoming))
