@@ -98,7 +98,10 @@ void session::on_pong(std::string_view payload) {
 
 void session::answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took) {
     if (!call) return;
-    if (has_sink_) return call(took);
+    if (has_sink_) {
+        if (sink_) hand_to_sink();  // what came before the answer is there when it is told
+        return call(took);
+    }
     loop_->turn().add(
         [self = self(), call = std::move(call), took] { self->guarded([&] { call(took); }); });
 }

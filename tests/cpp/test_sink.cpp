@@ -136,6 +136,30 @@ TEST_CASE("sink: what came with a protocol error in one read is taken before the
     CHECK(pulled.connection->Get_error()->Code() == error_e::PROTOCOL);
 }
 
+TEST_CASE("sink: what came before a pong, in the same read, is there when the pong is told") {
+    raw_server server([&](raw_peer& peer) {
+        if (!peer.upgrade()) return;
+        received_frame_t f;
+        REQUIRE(peer.read_until(9, f));
+        peer.send(text("before") + pong(f.payload));
+        peer.read_until(8, f);
+        peer.send(close(1000));
+    });
+    wspool::endpoint_c endpoint;
+    const auto pulled = pull(endpoint, server.uri());
+    signal_t told;
+    std::size_t there = 0;
+    CHECK_FALSE(pulled.connection->Ping("x", [&](auto) {
+        there = pulled.queue->Available();
+        told.set();
+    }));
+    REQUIRE(told.wait());
+    CHECK(there == 1);
+    CHECK(pulled.take() == "before");
+    pulled.connection->Close();
+    CHECK(pulled.queue->Wait_for(message_queue_c::ENDED, patience));
+}
+
 TEST_CASE("sink: another connection's blocked callback does not keep its messages back") {
     signal_t taken;
     raw_server server([&](raw_peer& peer) {

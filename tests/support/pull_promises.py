@@ -4,6 +4,7 @@ The fixture `client` connects: see pull_clients.
 """
 
 import array
+import contextlib
 import gc
 import http
 import math
@@ -25,6 +26,7 @@ from .pull_servers import (
     CLOSE,
     PATIENCE,
     PING,
+    PONG,
     Frames,
     echo,
     finish,
@@ -44,12 +46,9 @@ def equal(got, expected):
     return type(got) is type(expected) and got == expected
 
 
-def arrived(connection, count=None):
-    """Wait until so many messages wait, or what the server sent before it answers a ping."""
-    if count is None:
-        connection.ping().result(PATIENCE)
-    else:
-        wait_until(lambda: connection._available >= count)
+def arrived(connection, count):
+    """Wait until so many messages have been queued."""
+    wait_until(lambda: connection.statistics.messages_received >= count)
 
 
 class TestConnect:
@@ -494,7 +493,7 @@ class TestStreaming:
             stream.close()
             release.set()
             assert sent.wait(PATIENCE)
-            arrived(ws)
+            arrived(ws, 1)
             for timeout in (0, 0.05):
                 with pytest.raises(TimeoutError):
                     getattr(ws, receive)(timeout=timeout)
@@ -525,7 +524,7 @@ class TestStreaming:
             finish(sock)
 
         with frame_server(behave) as uri, client.connect(uri) as ws:
-            arrived(ws)
+            arrived(ws, 3)
             assert list(ws.recv_streaming()) == ["whole"]
             assert list(ws.recv_streaming()) == ["a", "b", "c"]
             assert list(ws.recv_streaming()) == [b"\x00"]
@@ -572,7 +571,7 @@ class TestStreaming:
             finish(sock)
 
         with frame_server(behave) as uri, client.connect(uri) as ws:
-            arrived(ws)
+            arrived(ws, 2)
             got = list(ws.recv_streaming())
             assert equal("".join(got), b"".join(pieces).decode())
             assert 4096 <= len(got) < 4200
@@ -822,6 +821,29 @@ class TestPing:
         with websockets_server(echo) as uri, client.connect(uri) as ws:
             pongs = [ws.ping() for _ in range(200)]
             assert all(pong.result(PATIENCE) > 0 for pong in pongs)
+
+    def test_comes_after_messages(self, client):
+        """When the answer is told, the messages that came before it can be taken."""
+        data = b"".join(frame(b"%d" % i) for i in range(100))
+
+        def behave(sock):
+            for opcode, _, payload in Frames(sock):
+                if opcode == PING:
+                    sock.sendall(data + frame(payload, PONG))
+                elif opcode == CLOSE:
+                    sock.sendall(frame(payload, CLOSE))
+
+        with frame_server(behave) as uri, client.connect(uri) as ws:
+            early = 0
+            for _ in range(300):
+                ws.ping().result(PATIENCE)
+                left = 100
+                with contextlib.suppress(TimeoutError):
+                    left -= len(ws.recv_many(timeout=0))
+                early += left > 0
+                while left:
+                    left -= len(ws.recv_many(timeout=PATIENCE))
+            assert early == 0
 
     def test_same_data(self, client):
         """A second ping with the data of one that is under way is refused."""
