@@ -832,6 +832,7 @@ class TestPing:
                     sock.sendall(data + frame(payload, PONG))
                 elif opcode == CLOSE:
                     sock.sendall(frame(payload, CLOSE))
+                    return
 
         with frame_server(behave) as uri, client.connect(uri) as ws:
             early = 0
