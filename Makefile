@@ -32,7 +32,7 @@ ifneq ($(call which,$(PYTHON)),$(call which,$(py)))
 $(shell rm -rf $(stamps))
 endif
 
-.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan wheel docs clean
+.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan wheel docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo 'make asan    the C++ tests under AddressSanitizer and UBSan; make tsan: ThreadSanitizer'
 	@echo 'make wheel   self-contained wheels in wheelhouse/, one for each CPython found'
 	@echo 'make docs    the documentation, in build/docs; warnings are errors'
+	@echo 'make bench   against other libraries; SCENARIO=text-150,echo-256 CLIENT=picows ROUNDS=5 BENCH='
 	@echo 'make clean   remove what was built; $(VENV) stays'
 	@echo 'Variables: PYTHON=$(PYTHON) JOBS=$(JOBS) WERROR=$(WERROR) WHEELS=$(WHEELS)'
 
@@ -140,6 +141,23 @@ docs: $(stamps)/installed $(stamps)/docs
 	$(py) -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --doctree-dir build/doctrees \
 		docs build/docs
 	@echo 'See build/docs/index.html'
+
+# The peers have a venv of their own, in pinned versions; wspool is what was built, as a wheel.
+# SCENARIO and CLIENT are names with commas; BENCH is what else benchmarks/run.py takes.
+# Without Boost it goes on, without Beast.
+bench: build/bench-venv/.wheel
+	-./scripts/install-system-packages.sh bench
+	build/bench-venv/bin/python -m benchmarks.run $(if $(SCENARIO),--scenario $(SCENARIO)) \
+		$(if $(CLIENT),--client $(CLIENT)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		--json build/bench.json --charts build/bench-charts $(BENCH)
+
+build/bench-venv/.peers: benchmarks/requirements.txt benchmarks/setup-venv.sh
+	./benchmarks/setup-venv.sh build/bench-venv peers
+	@touch $@
+
+build/bench-venv/.wheel: build/bench-venv/.peers $(stamps)/installed
+	./benchmarks/setup-venv.sh build/bench-venv wheel
+	@touch $@
 
 format: $(stamps)/lint
 	$(VENV)/bin/ruff check --fix --exit-zero --quiet $(lint_py)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building, the demo and the tests need from the system, where it is missing.
 #
-# usage: install-system-packages.sh [build|test]     (test includes build)
+# usage: install-system-packages.sh [build|test|bench]     (test and bench include build)
 #
 # What is there already, from wherever, is left alone; a second run installs nothing. Set
 # WSPOOL_SKIP_SYSTEM_PACKAGES=1 to check and name what is missing without installing it.
@@ -58,6 +58,8 @@ if [ "$purpose" = test ]; then
     need_command nginx nginx-light
     need_command node nodejs
     need_command npm npm
+elif [ "$purpose" = bench ]; then
+    need_header boost/beast.hpp libboost-dev
 fi
 
 missing=${missing# }

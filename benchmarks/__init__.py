@@ -1,0 +1,1 @@
+"""Scenarios x clients, one runner, one report. See docs/performance.md."""
