@@ -320,8 +320,9 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         try:
             self._set_streaming(True)
             for number in itertools.count():
-                if number % 256 == 0 and self._available:
-                    await asyncio.sleep(0)  # as _let_others_run
+                # As _let_others_run; messages that wait count at the beginning only.
+                if self._available if number == 0 else number % 256 == 0:
+                    await asyncio.sleep(0)
                 ended = self._has_ended()
                 fragment = self._next_fragment()
                 if fragment is not None:

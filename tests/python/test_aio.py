@@ -17,6 +17,7 @@ from tests.support.pull_promises import *  # noqa: F403
 from tests.support.pull_servers import (
     BINARY,
     CLOSE,
+    CONTINUATION,
     PATIENCE,
     Frames,
     echo,
@@ -623,6 +624,43 @@ class TestFairness:
         else:
             server = wspool.testing.replay(["x" * 50] * 100, repeat=None)
         with server:
+            run(main())
+
+    def test_others_run_within_a_message(self, run):
+        """Fragments that wait, of a message that is not complete, do not keep others waiting."""
+        count = 4000
+
+        def behave(sock):
+            sock.sendall(
+                frame(b"a", fin=False) + frame(b"b", CONTINUATION, fin=False) * (count - 1)
+            )
+            finish(sock)
+
+        async def main():
+            ticks = 0
+
+            async def tick():
+                nonlocal ticks
+                while True:
+                    ticks += 1
+                    await asyncio.sleep(0)
+
+            async with wspool.aio.connect(uri) as ws:
+                # All of it has been read by then, so the consumer never waits.
+                await until(lambda: ws.statistics.bytes_received > 3 * count)
+                ticking = asyncio.ensure_future(tick())
+                await asyncio.sleep(0)
+                before, taken = ticks, 0
+                async for _ in ws.recv_streaming():
+                    taken += 1
+                    if taken == count:
+                        break
+                during = ticks - before
+                ticking.cancel()
+                ws.abort()
+            assert during >= 10
+
+        with frame_server(behave) as uri:
             run(main())
 
 
