@@ -67,15 +67,20 @@ sink_c::verdict_e message_queue_c::On_messages(incoming_t* messages, std::size_t
     auto verdict = verdict_e::GO_ON;
     std::size_t left = 0;  // so that one block holds what one read brought
     for (std::size_t i = 0; i < count; ++i) left += messages[i].payload.size();
-    for (std::size_t i = 0; i < count && !failed_; ++i) {
+    for (std::size_t i = 0; i < count; ++i) {
         incoming_t& message = messages[i];
         const std::size_t size = message.payload.size();
+        if (deaf_) {
+            if (message.is_final) ++dropped_;
+            continue;
+        }
         const bool no_room =
             messages_ >= bound_.messages || (bytes_ > 0 && bytes_ + size > bound_.bytes);
         if (no_room && bound_.overflow == overflow_e::FAIL) {
-            failed_ = true;
+            deaf_ = true;
             verdict = verdict_e::FAIL;
-            break;
+            ++dropped_;
+            continue;
         }
         if (no_room && bound_.overflow == overflow_e::DROP_OLDEST) {
             while (messages_ > 0 &&
@@ -87,10 +92,9 @@ sink_c::verdict_e message_queue_c::On_messages(incoming_t* messages, std::size_t
                 ++dropped_;
                 ++dropped_before_next_;
             }
-            // The rest of a message that has begun cannot be left out alone.
-            if (!hands_over_) continue;
-            failed_ = true;
-            break;
+            // Of a message in fragments not a part alone can be left out.
+            deaf_ = hands_over_;
+            continue;
         }
         append(message, left);
         left -= size;

@@ -108,7 +108,8 @@ void session::connected(error_ptr error, transport::stream::socket_t socket) {
     update_addresses();
     if (!uri_.secure) return connect_done();
     const std::string& name = options_for_uri().server_hostname;
-    stream_.start_tls(tls_, name.empty() ? uri_.host : name);
+    // A client certificate is a credential: not for another origin than the user's.
+    stream_.start_tls(tls_, name.empty() ? uri_.host : name, foreign_options_ == nullptr);
     tls_step();
 }
 

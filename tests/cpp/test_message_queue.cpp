@@ -135,6 +135,7 @@ TEST_CASE("message_queue: FAIL says so once, and what was queued stays") {
     CHECK(put(queue, "b") == verdict_e::GO_ON);
     CHECK(put(queue, "c") == verdict_e::FAIL);
     CHECK(put(queue, "d") == verdict_e::GO_ON);
+    CHECK(queue.Dropped() == 2);
     queue.On_end();
     CHECK(next(queue) == "a");
     CHECK(next(queue) == "b");
@@ -206,7 +207,10 @@ TEST_CASE("message_queue: after our close frame nothing pauses any more, and the
     CHECK(put(queue, "b") == verdict_e::PAUSE);
     queue.On_closing();
     CHECK(put(queue, "c") == verdict_e::GO_ON);
-    CHECK(queue.Dropped() == 1);
+    CHECK(put(queue, "d", true, false) == verdict_e::GO_ON);
+    CHECK(put(queue, "d", false, true) == verdict_e::GO_ON);
+    CHECK(put(queue, "e") == verdict_e::GO_ON);
+    CHECK(queue.Dropped() == 3);
     CHECK(next(queue) == "a");
     CHECK(next(queue) == "b");
     CHECK(next(queue).empty());

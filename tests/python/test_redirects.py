@@ -6,6 +6,7 @@ import http.server
 import re
 import socket
 import ssl
+import subprocess
 import threading
 import time
 
@@ -30,6 +31,7 @@ class Site:
     def __init__(self, context=None, scheme="ws"):
         self.routes = {}
         self.requests = []
+        self.certificates = []  # whether the client showed one, for each request by TLS
         self._server = serve(self._echo, "127.0.0.1", 0, ssl=context, process_request=self._process)
         self.port = self._server.socket.getsockname()[1]
         self.uri = f"{scheme}://127.0.0.1:{self.port}"
@@ -45,6 +47,8 @@ class Site:
 
     def _process(self, connection, request):
         self.requests.append(request)
+        if isinstance(connection.socket, ssl.SSLSocket):
+            self.certificates.append(bool(connection.socket.getpeercert()))
         route = self.routes.get(request.path)
         if route is None:
             return None
@@ -300,6 +304,28 @@ class TestCredentials:
             other.routes["/"] = site.uri
             error = failed(pool, site.uri, **options).error
         assert isinstance(error, ssl.SSLCertVerificationError)
+
+    def test_client_certificate(self, pool, tmp_path):
+        """A client certificate is shown to the first origin, and to no other."""
+        cert, key = tmp_path / "client.pem", tmp_path / "client.key"
+        command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=client -keyout"
+        subprocess.run([*command.split(), key, "-out", cert], check=True, capture_output=True)
+        first, first_ca = certified(tmp_path / "first", ["127.0.0.1"])
+        second, second_ca = certified(tmp_path / "second", ["127.0.0.1"])
+        for context in (first, second):
+            context.verify_mode = ssl.CERT_OPTIONAL
+            context.load_verify_locations(cert)
+        trust = wspool.TLS(
+            ca_data=first_ca.read_text() + second_ca.read_text(), cert_file=cert, key_file=key
+        )
+        with Site(first, "wss") as site, Site(second, "wss") as other:
+            site.routes["/"] = "/same"
+            opened(pool, site.uri, ssl=trust).close()
+            site.routes["/away"] = other.uri
+            opened(pool, f"{site.uri}/away", ssl=trust).close()
+            opened(pool, other.uri, ssl=trust).close()
+            assert site.certificates == [True, True, True]
+            assert other.certificates == [False, True]
 
     def test_function_is_called_once(self, pool, site, other):
         """Headers that a function returns are those of all redirects of one connection."""

@@ -135,7 +135,7 @@ private:
     unsigned waiting_ = 0;  // threads
     bool opened_ = false;
     bool closing_ = false;
-    bool failed_ = false;
+    bool deaf_ = false;  // the end has begun: nothing is put in any more
     bool ended_ = false;
     bool streaming_ = false;        // written by the consumer only
     bool takes_fragments_ = false;  // streaming, or skipping the rest of a message

@@ -64,9 +64,9 @@ std::size_t send_some(int descriptor, const char* bytes, std::size_t size) {
     return sent > 0 ? static_cast<std::size_t>(sent) : 0;
 }
 
-void stream::start_tls(std::shared_ptr<const tls_context_c> context,
-                       const std::string& server_name) {
-    tls_ = std::make_unique<tls_session>(std::move(context), server_name);
+void stream::start_tls(std::shared_ptr<const tls_context_c> context, const std::string& server_name,
+                       bool identifies_itself) {
+    tls_ = std::make_unique<tls_session>(std::move(context), server_name, identifies_itself);
 }
 
 stream::result_e stream::failed_by_system(const char* what, int code) {

@@ -38,7 +38,9 @@ public:
     /// Sets what every connection wants: no Nagle, no blocking, no SIGPIPE.
     void prepare();
 
-    void start_tls(std::shared_ptr<const tls_context_c> context, const std::string& server_name);
+    /// See `tls_session`.
+    void start_tls(std::shared_ptr<const tls_context_c> context, const std::string& server_name,
+                   bool identifies_itself);
     [[nodiscard]] bool is_tls() const { return tls_ != nullptr; }
     /// One step of the TLS handshake: `would_block` means wait for readability, after `flush`.
     result_e tls_handshake(char* scratch, std::size_t scratch_size);

@@ -71,7 +71,7 @@ bool is_address(const std::string& name) {
 }  // namespace
 
 tls_session::tls_session(std::shared_ptr<const tls_context_c> context,
-                         const std::string& server_name)
+                         const std::string& server_name, bool identifies_itself)
     : context_(std::move(context)),
       ssl_(SSL_new(context_->Get_impl().context.get())),
       server_name_(server_name) {
@@ -83,6 +83,7 @@ tls_session::tls_session(std::shared_ptr<const tls_context_c> context,
     BIO_set_data(bio, this);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_.get(), bio, bio);
+    if (!identifies_itself) SSL_certs_clear(ssl_.get());
     const auto& settings = context_->Get_impl();
     X509_VERIFY_PARAM* parameters = SSL_get0_param(ssl_.get());
     if (is_address(server_name)) {  // no SNI for addresses (RFC 6066 section 3)

@@ -20,7 +20,9 @@ public:
     enum class step_e { done, wants_read, closed, failed };
 
     /// `server_name` goes out as SNI and is checked in the certificate; a name or an address.
-    tls_session(std::shared_ptr<const tls_context_c> context, const std::string& server_name);
+    /// Without `identifies_itself` the context's own certificate is kept back.
+    tls_session(std::shared_ptr<const tls_context_c> context, const std::string& server_name,
+                bool identifies_itself);
     ~tls_session();
     tls_session(const tls_session&) = delete;
     tls_session& operator=(const tls_session&) = delete;
