@@ -27,23 +27,36 @@ PyObject* make_next(PyObject* connection) {
         spare = nullptr;
         PyObject_Init(reinterpret_cast<PyObject*>(made), &next_type);
     } else {
-        made = PyObject_New(next_object, &next_type);
+        made = PyObject_GC_New(next_object, &next_type);
         if (made == nullptr) return nullptr;
     }
     Py_INCREF(connection);
     made->connection = connection;
     made->later = nullptr;
+    PyObject_GC_Track(made);
     return reinterpret_cast<PyObject*>(made);
 }
 
+/// A task that is dropped while it waits is in a cycle with what it waits for, this included.
+int traverse(PyObject* object, visitproc visit, void* arg) {
+    Py_VISIT(next_of(object)->connection);
+    Py_VISIT(next_of(object)->later);
+    return 0;
+}
+
+int clear(PyObject* object) {
+    Py_CLEAR(next_of(object)->connection);
+    Py_CLEAR(next_of(object)->later);
+    return 0;
+}
+
 void deallocate(PyObject* object) {
-    auto* const self = next_of(object);
-    Py_XDECREF(self->connection);
-    Py_XDECREF(self->later);
+    PyObject_GC_UnTrack(object);
+    clear(object);
     if (spare == nullptr)
-        spare = self;
+        spare = next_of(object);
     else
-        PyObject_Free(object);
+        PyObject_GC_Del(object);
 }
 
 /// The coroutine, made if need be; borrowed.
@@ -118,8 +131,10 @@ PyTypeObject next_type = [] {
     type.ob_base = heads[0];
     type.tp_name = "wspool._core.NextMessage";
     type.tp_basicsize = sizeof(next_object);
-    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION;
+    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION;
     type.tp_dealloc = deallocate;
+    type.tp_traverse = traverse;
+    type.tp_clear = clear;
     type.tp_as_async = &next_async_methods;
     type.tp_iter = PyObject_SelfIter;
     type.tp_iternext = iterate;

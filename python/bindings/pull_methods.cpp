@@ -296,10 +296,11 @@ PyObject* has_ended(PyObject* self, PyObject* /*unused*/) {
 }
 
 PyObject* iterate(PyObject* self, PyObject* /*unused*/) {
-    auto* const iterator = PyObject_New(iterator_object, &iterator_type);
+    auto* const iterator = PyObject_GC_New(iterator_object, &iterator_type);
     if (iterator == nullptr) return nullptr;
     Py_INCREF(self);
     iterator->connection = self;
+    PyObject_GC_Track(iterator);
     return reinterpret_cast<PyObject*>(iterator);
 }
 

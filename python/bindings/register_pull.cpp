@@ -44,9 +44,16 @@ void deallocate(PyObject* object) {
     connection_type.tp_dealloc(object);
 }
 
+int traverse_iterator(PyObject* object, visitproc visit, void* arg) {
+    Py_VISIT(reinterpret_cast<iterator_object*>(object)->connection);
+    return 0;
+}
+
+/// Nothing to clear: a cycle also goes through the connection, which can be.
 void deallocate_iterator(PyObject* object) {
+    PyObject_GC_UnTrack(object);
     Py_DECREF(reinterpret_cast<iterator_object*>(object)->connection);
-    PyObject_Free(object);
+    PyObject_GC_Del(object);
 }
 
 py::object round_trip(const pong_c& pong) {
@@ -92,8 +99,9 @@ PyTypeObject iterator_type = [] {
     type.tp_name = "wspool._core.MessageIterator";
     type.tp_doc = "Receives message after message until the connection has ended in order.";
     type.tp_basicsize = sizeof(iterator_object);
-    type.tp_flags = Py_TPFLAGS_DEFAULT;
+    type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION;
     type.tp_dealloc = deallocate_iterator;
+    type.tp_traverse = traverse_iterator;
     type.tp_iter = PyObject_SelfIter;
     type.tp_iternext = next_message;
     return type;

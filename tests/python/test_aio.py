@@ -9,6 +9,7 @@ import random
 import threading
 import time
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -674,11 +675,15 @@ class TestLoops:
             lambda ws: ws.__anext__(),
             lambda ws: ws.recv_streaming().__anext__(),
             lambda ws: ws.wait_closed(),
+            lambda ws: ws.send("not sent"),
+            lambda ws: ws.ping(),
+            lambda ws: ws.pong(),
+            lambda ws: ws.close(),
         ],
     )
     @pytest.mark.parametrize("kind", LOOPS)
     def test_another_loop(self, kind, use):
-        """A connection is used on its own loop only."""
+        """A connection is used on its own loop only; on another nothing is done."""
 
         async def opening():
             return await wspool.aio.connect(uri)
@@ -747,6 +752,33 @@ class TestLoops:
             assert server.wait_idle(PATIENCE)
             gc.collect()
             wait_until(lambda: descriptors() <= before)
+
+    @pytest.mark.parametrize("kind", LOOPS)
+    @pytest.mark.parametrize("how", ["iteration", "recv"])
+    def test_dropped_with_its_loop(self, kind, how, recwarn):
+        """A task that waits when its loop is dropped keeps nothing alive."""
+
+        async def consume(ws):
+            if how == "recv":
+                await ws.recv()
+            else:
+                async for _ in ws:
+                    pass
+
+        async def main():
+            ws = await wspool.aio.connect(server.uri)
+            task = asyncio.ensure_future(consume(ws))
+            await until(lambda: ws._receiving)
+            return weakref.ref(ws), weakref.ref(task)
+
+        with wspool.testing.echo() as server:
+            loop = new_loop(kind)
+            loop.set_exception_handler(lambda *_: None)  # that the task was destroyed
+            alive = loop.run_until_complete(main())
+            loop.close()
+            del loop
+            wait_until(lambda: gc.collect() >= 0 and [ref() for ref in alive] == [None, None])
+            assert server.wait_idle(PATIENCE)
 
     @pytest.mark.parametrize("kind", LOOPS)
     def test_one_descriptor(self, kind):

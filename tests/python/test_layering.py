@@ -60,7 +60,6 @@ PYTHON_LAYERS = [
         *("_certificates", "_server_connection"),
     },
     {"pool", "endpoint", "connection", "connection_info", "pull", "testing"},
-    {"_watcher"},
     {"sync", "aio"},
     {"cli", "demo", "stream"},
     {"__init__", "__main__"},

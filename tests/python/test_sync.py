@@ -1,10 +1,12 @@
 """The blocking API, against servers of others."""
 
+import gc
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -413,3 +415,22 @@ ws.close()
     subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script], timeout=60, check=True
     )
+
+
+def test_iterator_in_a_cycle():
+    """A dropped connection ends also where its iterator is in a cycle with it."""
+
+    class Box:
+        pass
+
+    with wspool.testing.echo() as server:
+        box = Box()
+        box.ws = wspool.connect(server.uri)
+        box.iterator = iter(box.ws)
+        box.ws._error = ValueError(box)  # what an exception's traceback does
+        alive = weakref.ref(box.ws)
+        box.ws._started = False  # its warning is tried elsewhere
+        del box
+        gc.collect()
+        assert alive() is None
+        assert server.wait_idle(PATIENCE)

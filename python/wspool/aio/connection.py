@@ -1,122 +1,45 @@
-"""The asyncio API: the blocking one, awaited.
-
-    async with wspool.aio.connect("wss://...") as ws:
-        await ws.send("Hello")
-        print(await ws.recv())
-        async for message in ws:
-            ...
-
-Reading, keepalive and TLS run on native threads, whatever the event loop does; it only takes the
-messages. It watches one descriptor for all of its connections. Works with uvloop as well.
-"""
+"""A connection of an asyncio event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import math
-import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Generator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from . import native
-from ._watcher import Watcher
-from .connection_info import check_close_code, check_str, control_payload
-from .exceptions import ConnectionClosed, ConnectionClosedOK
-from .pull import (
+from wspool import native
+from wspool.connection_info import check_close_code, check_str, control_payload
+from wspool.exceptions import ConnectionClosed, ConnectionClosedOK
+from wspool.pull import (
     Event,
     FragmentDecoder,
     FragmentEncoder,
     Frame,
     Payload,
     PullConnection,
-    endpoint_of,
     not_a_message,
     refuse_mapping,
 )
 
+from .watcher import Watcher
+
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self
 
-    from .options import ConnectionOptions, Options
-    from .pool import Endpoint, EndpointPool
+    from wspool.options import Options
+    from wspool.pool import Endpoint
 
-__all__ = ["ClientConnection", "connect", "unix_connect"]
-
-
-class connect:  # noqa: N801
-    """Connect to a WebSocket server: ``async with connect(uri) as ws`` or ``await connect(uri)``.
-
-    With ``await`` you close the connection yourself. Cancelling it gives the connection up.
-
-    Args:
-        uri: ``ws://`` or ``wss://`` (RFC 6455 section 3), with user and password if need be.
-        pool: Whose endpoint it runs on, the next in turn; None takes ``EndpointPool.instance()``.
-        options: See ``wspool.Options``. ``write_limit`` is 1 MiB here unless given.
-
-    Raises:
-        InvalidURI: If uri is not a WebSocket URI.
-        InvalidHandshake: If the server refuses; ``InvalidStatus`` has its answer.
-        OSError: If the network, the name look-up or TLS fails.
-        TimeoutError: If it takes longer than ``open_timeout``.
-        TypeError, ValueError: If an option cannot be what it is; the text names it.
-        PoolClosed: If the pool has been closed.
-    """
-
-    def __init__(
-        self, uri: str, *, pool: EndpointPool | None = None, **options: Unpack[ConnectionOptions]
-    ) -> None:
-        self._uri = uri
-        self._pool = pool
-        self._options = PullConnection.check_options(options)
-        self._connection: ClientConnection | None = None
-
-    def __await__(self) -> Generator[Any, None, ClientConnection]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> ClientConnection:
-        self._connection = await self._open()
-        return self._connection
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._connection is not None
-        await self._connection.__aexit__(exc_type, exc_value, traceback)
-
-    async def _open(self) -> ClientConnection:
-        connection = ClientConnection(endpoint_of(self._pool), self._options)
-        await connection._open(self._uri, self._options)  # noqa: SLF001
-        return connection
-
-
-def unix_connect(
-    path: str | os.PathLike[str],
-    uri: str = "ws://localhost/",
-    *,
-    pool: EndpointPool | None = None,
-    **options: Unpack[ConnectionOptions],
-) -> connect:
-    """Connect to a WebSocket server on a Unix socket; otherwise as ``connect``.
-
-    Args:
-        path: Of the socket, at most 107 bytes.
-        uri: Gives host and path of the request; with ``wss://`` TLS is spoken on the socket.
-        pool: As for ``connect``.
-        options: As for ``connect``, without ``local_addr``.
-    """
-    options["unix_path"] = path
-    return connect(uri, pool=pool, **options)
+__all__ = ["ClientConnection"]
 
 
 class ClientConnection(PullConnection, native.AsyncPullConnection):
-    """A WebSocket connection of one event loop, whose methods are awaited. ``connect`` makes it.
+    """A WebSocket connection of one event loop, whose methods are awaited.
+
+    ``wspool.aio.connect`` makes it.
 
     As an asynchronous context manager it is closed on leaving, with 1011 if that is by an
     exception. Iterating receives messages until the connection has ended: after an end in order
@@ -188,10 +111,13 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
                 waiter.set_result(None)
         return not self._has_ended()
 
-    async def _until(self, events: int, deadline: float | None = None) -> bool:
-        """Wait for one of the events; False if the deadline, a monotonic time, passes first."""
+    def _check_loop(self) -> None:
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError(f"{self!r} belongs to another event loop")
+
+    async def _until(self, events: int, deadline: float | None = None) -> bool:
+        """Wait for one of the events; False if the deadline, a monotonic time, passes first."""
+        self._check_loop()
         while not self._arm(events):
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -360,6 +286,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
             TypeError: If message is none of these; a mapping is not taken for an iterable.
             ValueError: If text is True and message is not UTF-8.
         """
+        self._check_loop()
         while self._sending_fragments is not None:
             await asyncio.shield(self._sending_fragments)
         try:
@@ -425,6 +352,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
             ConcurrencyError: If a ping with the same data has not been answered yet.
             ValueError: If data is too long.
         """
+        self._check_loop()
         answer = _Answer(self, self._loop.create_future())
         number = self._watcher.add(answer, keep=True)
         answer.pong = native.Pong(self._watcher.ready, number)
@@ -452,6 +380,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
             ConnectionClosed: If the connection has ended or is closing.
             ValueError: If data is too long.
         """
+        self._check_loop()
         try:
             self._pong(control_payload(data))
         except ConnectionClosed:
@@ -475,6 +404,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         Raises:
             ValueError: If the code may not be sent or the reason is too long.
         """
+        self._check_loop()
         self._close(check_close_code(code), check_str("reason", reason))
         await self._until(Event.ENDED)
 

@@ -6,7 +6,7 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
-from . import native
+from wspool import native
 
 if TYPE_CHECKING:
     import asyncio
