@@ -12,6 +12,7 @@ import time
 
 import pytest
 import websockets.exceptions
+from tests.support.pull_servers import raw_server
 from websockets.sync.server import serve
 from websockets.utils import accept_key
 
@@ -45,36 +46,6 @@ def websockets_server(handler, **options):
             yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
-            thread.join()
-
-
-@contextlib.contextmanager
-def raw_server(answer):
-    """A server that calls answer(socket) for each connection; yields its URI."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    threads = []
-
-    def work(sock):
-        with sock, contextlib.suppress(OSError):
-            sock.settimeout(10)
-            answer(sock)
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = listener.accept()
-                threads.append(threading.Thread(target=work, args=(sock,)))
-                threads[-1].start()
-
-    acceptor = threading.Thread(target=accept)
-    acceptor.start()
-    try:
-        yield f"ws://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        acceptor.join()
-        for thread in threads:
             thread.join()
 
 
