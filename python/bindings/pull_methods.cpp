@@ -63,9 +63,8 @@ PyObject* take_one(pull_object* pull, decode_e decode) {
     return make_payload(item, decode);
 }
 
-/// All messages that are there, at most `most`, as a list.
-PyObject* take_many(pull_object* pull, std::size_t most, decode_e decode) {
-    const std::size_t count = std::min(most, available(pull));
+/// So many messages, of those that are there, as a list.
+PyObject* take_many(pull_object* pull, std::size_t count, decode_e decode) {
     PyObject* const list = PyList_New(static_cast<Py_ssize_t>(count));
     if (list == nullptr || count == 0) return list;
     pull->last_gap = 0;
@@ -214,7 +213,8 @@ PyObject* recv_many(PyObject* self, PyObject* const* args, Py_ssize_t count, PyO
         self, values[1],
         [&]() -> PyObject* {
             auto* const pull = pull_of(self);
-            return available(pull) == 0 ? nullptr : take_many(pull, most, decode);
+            const std::size_t there = available(pull);
+            return there == 0 ? nullptr : take_many(pull, std::min(most, there), decode);
         },
         [&] { return raise_closed(self); });
 }
@@ -241,7 +241,7 @@ PyObject* take(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     if (!most_of(args[0], most) || !decode_of(args[1], decode) || queue_of(self) == nullptr)
         return nullptr;
     if (pull_of(self)->receiving) return raise_concurrency(self);
-    return take_many(pull_of(self), most, decode);
+    return take_many(pull_of(self), std::min(most, available(pull_of(self))), decode);
 }
 
 /// _next_fragment() -> (bytes, is_text, is_final) | None
