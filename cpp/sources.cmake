@@ -7,6 +7,7 @@ set(WSPOOL_CORE_HEADERS
   include/wspool/export.hpp
   include/wspool/listener.hpp
   include/wspool/message_queue.hpp
+  include/wspool/message_view.hpp
   include/wspool/metadata.hpp
   include/wspool/options.hpp
   include/wspool/ready_list.hpp

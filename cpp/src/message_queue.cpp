@@ -13,14 +13,26 @@ namespace {
 
 constexpr std::size_t smallest_block = 4096;
 // A block up to here is kept for the next messages, once it is empty.
-constexpr std::size_t largest_spare = 256 * 1024;
+constexpr std::size_t largest_spare = 64 * 1024;
 // A payload that comes in a string of its own is taken over, not copied, from here on.
 constexpr std::size_t worth_taking_over = 4096;
+// A read buffer is taken over, not copied from, if payloads fill at least this part of it: so what
+// waits takes at most so many times the memory of its payloads.
+constexpr std::size_t part_worth_taking_over = 4;
+// Reading rests while this much waits for a consumer that is quick: enough to go on with, and so
+// little that it stays in the processor's caches from the read to the consumer.
+constexpr std::size_t ahead_bytes = 256 * 1024;
+constexpr std::size_t ahead_messages = 2048;
+constexpr std::size_t smallest_read = 16 * 1024;
+constexpr std::size_t largest_read = 192 * 1024;
+constexpr std::size_t smallest_header = 2;  // of a frame
 // Of one message, so many fragments are kept apart. Empty ones cost the peer two bytes, so what
 // comes above is joined to the last.
 constexpr std::size_t most_fragments = 4096;
-// The consumer says how much it has taken once in so many messages, while reading goes on.
-constexpr std::size_t settle_every = 256;
+// The consumer says how much it has taken once in so many messages, or when it has taken this part
+// of the bound.
+constexpr std::size_t settle_at_most_every = 256;
+constexpr std::size_t settle_part = 16;
 
 }  // namespace
 
@@ -28,12 +40,21 @@ message_queue_c::message_queue_c(const queue_bound_t& bound, std::shared_ptr<rea
                                  std::uint64_t number)
     : bound_(bound),
       hands_over_(bound.overflow == overflow_e::PAUSE),
+      settle_every_(std::clamp<std::size_t>(bound.messages / settle_part, 1, settle_at_most_every)),
+      settle_bytes_(std::min(bound.bytes / settle_part, ahead_bytes / 2)),
       ready_(std::move(ready)),
       number_(number) {}
 
 message_queue_c::~message_queue_c() = default;
 
 bool message_queue_c::Wants_fragments() const noexcept { return hands_over_; }
+
+std::size_t message_queue_c::Read_size() const noexcept {
+    const std::lock_guard lock(mutex_);
+    if (!hands_over_ || message_size_ == 0) return largest_read;
+    const std::size_t room = bound_.messages - std::min(bound_.messages, messages_);
+    return std::max(smallest_read, std::min(room, largest_read / message_size_) * message_size_);
+}
 
 // --- the loop's thread
 
@@ -44,9 +65,15 @@ void message_queue_c::On_open(metadata_c& connection) noexcept {
     notify(lock, OPENED);
 }
 
+void message_queue_c::On_rested() noexcept {
+    const std::lock_guard lock(mutex_);
+    resting_ = is_quick_ = false;
+}
+
 void message_queue_c::On_closing() noexcept {
     const std::lock_guard lock(mutex_);
     closing_ = true;
+    resting_ = false;
     paused_ = false;
 }
 
@@ -62,93 +89,128 @@ void message_queue_c::On_end() noexcept {
     notify(lock, OPENED | READABLE | WRITABLE | ENDED);
 }
 
-sink_c::verdict_e message_queue_c::On_messages(incoming_t* messages, std::size_t count) noexcept {
+sink_c::verdict_e message_queue_c::On_messages(incoming_t& incoming) noexcept {
     std::unique_lock lock(mutex_);
     auto verdict = verdict_e::GO_ON;
-    std::size_t left = 0;  // so that one block holds what one read brought
-    for (std::size_t i = 0; i < count; ++i) left += messages[i].payload.size();
-    for (std::size_t i = 0; i < count; ++i) {
-        incoming_t& message = messages[i];
-        const std::size_t size = message.payload.size();
-        if (deaf_) {
-            if (message.is_final) ++dropped_;
-            continue;
+    message_size_ = incoming.bytes / incoming.count + smallest_header;
+    if (hands_over_ && !closing_ && !deaf_ && incoming.block) {
+        if (incoming.bytes >= incoming.block->size / part_worth_taking_over)
+            take_over(incoming);
+        else
+            put_all(incoming);
+    } else {
+        std::size_t left = incoming.bytes;  // so that one block holds what one read brought
+        for (std::size_t i = 0; i < incoming.count; ++i) {
+            verdict = std::max(verdict, put(incoming.messages[i], left, nullptr));
+            left -= incoming.messages[i].payload.size();
         }
-        const bool no_room =
-            messages_ >= bound_.messages || (bytes_ > 0 && bytes_ + size > bound_.bytes);
-        if (no_room && bound_.overflow == overflow_e::FAIL) {
-            deaf_ = true;
-            verdict = verdict_e::FAIL;
-            ++dropped_;
-            continue;
-        }
-        if (no_room && bound_.overflow == overflow_e::DROP_OLDEST) {
-            while (messages_ > 0 &&
-                   (messages_ >= bound_.messages || bytes_ + size > bound_.bytes)) {
-                drop_oldest();
-            }
-        } else if (no_room && (closing_ || bound_.overflow == overflow_e::DROP_NEWEST)) {
-            if (message.is_final) {
-                ++dropped_;
-                ++dropped_before_next_;
-            }
-            // Of a message in fragments not a part alone can be left out.
-            deaf_ = hands_over_;
-            continue;
-        }
-        append(message, left);
-        left -= size;
     }
+    return put_done(lock, verdict);
+}
+
+sink_c::verdict_e message_queue_c::On_piece(const message_view_t& piece,
+                                            std::string&& storage) noexcept {
+    std::unique_lock lock(mutex_);
+    return put_done(lock, put(piece, storage.size(), &storage));
+}
+
+sink_c::verdict_e message_queue_c::put_done(std::unique_lock<std::mutex>& lock, verdict_e verdict) {
     if (hands_over_ && !closing_ && full() && (messages_ > 0 || streaming_)) {
         paused_ = true;
-        verdict = verdict_e::PAUSE;
+        resting_ = false;
+        verdict = std::max(verdict, verdict_e::PAUSE);
+    } else if (hands_over_ && !closing_ && is_quick_ && !streaming_ && is_ahead(1)) {
+        resting_ = true;
+        verdict = std::max(verdict, verdict_e::REST);
     }
     if (shared_complete_ > 0 || takes_fragments_) notify(lock, READABLE);
     return verdict;
 }
 
-void message_queue_c::append(incoming_t& message, std::size_t expected) {
+/// Makes a chunk of what one read brought, without a copy.
+void message_queue_c::take_over(incoming_t& incoming) {
+    shared_.emplace_back(std::make_shared<chunk>())->block = std::move(incoming.block);
+    messages_ += incoming.count;
+    shared_complete_ += incoming.count;
+    bytes_ += incoming.bytes;
+}
+
+/// Copies what one read brought in one piece, with the frame headers that stand in between.
+void message_queue_c::put_all(const incoming_t& incoming) {
+    const char* const first = incoming.messages[0].payload.data();
+    const std::string_view last = incoming.messages[incoming.count - 1].payload;
+    const auto size = static_cast<std::size_t>(last.data() + last.size() - first);
+    chunk& target = room_for(size, size);
+    char* const place = target.block->bytes.get() + target.used;
+    if (size != 0) std::memcpy(place, first, size);
+    target.used += size;
+    for (std::size_t i = 0; i < incoming.count; ++i) {
+        message_view_t message = incoming.messages[i];
+        message.payload = {place + (message.payload.data() - first), message.payload.size()};
+        target.entries().push_back(message);
+    }
+    messages_ += incoming.count;
+    shared_complete_ += incoming.count;
+    bytes_ += incoming.bytes;
+}
+
+/// Puts one in, or not, as the bounds say.
+sink_c::verdict_e message_queue_c::put(const message_view_t& message, std::size_t expected,
+                                       std::string* storage) {
     const std::size_t size = message.payload.size();
-    const bool whole = message.is_first && message.is_final;
-    entry added{message.payload.data(), size,
-                message.received_ns,    std::exchange(dropped_before_next_, 0),
-                message.is_text,        message.is_first,
-                message.is_final};
-    bytes_ += size;
-    if (!message.is_first && fragments_ >= most_fragments && !shared_.empty()) {
-        chunk& last = *shared_.back();
-        entry& before = last.entries.back();
-        if (!last.storage.empty() && !before.is_final) {
-            last.storage.append(message.payload);
-            before.data = last.storage.data();
-            before.size = last.storage.size();
-            before.is_final = message.is_final;
-            if (message.is_final) {
-                --fragments_;
-                ++messages_;
-                ++shared_complete_;
-            }
-            return;
+    if (deaf_) {
+        if (message.is_final) ++dropped_;
+        return verdict_e::GO_ON;
+    }
+    const bool no_room =
+        messages_ >= bound_.messages || (bytes_ > 0 && bytes_ + size > bound_.bytes);
+    if (no_room && bound_.overflow == overflow_e::FAIL) {
+        deaf_ = true;
+        ++dropped_;
+        return verdict_e::FAIL;
+    }
+    if (no_room && bound_.overflow == overflow_e::DROP_OLDEST) {
+        while (messages_ > 0 && (messages_ >= bound_.messages || bytes_ + size > bound_.bytes)) {
+            drop_oldest();
         }
+    } else if (no_room && (closing_ || bound_.overflow == overflow_e::DROP_NEWEST)) {
+        if (message.is_final) {
+            ++dropped_;
+            ++dropped_before_next_;
+        }
+        // Of a message in fragments not a part alone can be left out.
+        deaf_ = hands_over_;
+        return verdict_e::GO_ON;
     }
+    append(message, expected, storage);
+    return verdict_e::GO_ON;
+}
+
+void message_queue_c::append(message_view_t message, std::size_t expected, std::string* storage) {
+    const std::size_t size = message.payload.size();
+    bytes_ += size;
+    if (!message.is_first && fragments_ >= most_fragments && join(message)) return;
+    const bool whole = message.is_first && message.is_final;
     const bool many = !whole && fragments_ >= most_fragments && size > 0;
-    if (many || (message.storage != nullptr && size >= worth_taking_over)) {
-        chunk& own = *shared_.emplace_back(std::make_shared<chunk>());
-        if (message.storage != nullptr)
-            own.storage = std::move(*message.storage);
+    chunk* target = nullptr;
+    if (many || (storage != nullptr && size >= worth_taking_over)) {
+        target = shared_.emplace_back(std::make_shared<chunk>()).get();
+        target->block = std::make_shared<message_block_t>();
+        if (storage != nullptr)
+            target->storage = std::move(*storage);
         else
-            own.storage = message.payload;
-        added.data = own.storage.data();
-        own.entries.push_back(added);
+            target->storage = message.payload;
+        message.payload = target->storage;
     } else {
-        chunk& target = room_for(size, expected);
-        char* const place = target.block.get() + target.used;
-        if (size != 0) std::memcpy(place, added.data, size);
-        added.data = place;
-        target.used += size;
-        target.entries.push_back(added);
+        target = &room_for(size, expected);
+        char* const place = target->block->bytes.get() + target->used;
+        if (size != 0) std::memcpy(place, message.payload.data(), size);
+        message.payload = {place, size};
+        target->used += size;
     }
-    if (added.is_final) {
+    target->entries().push_back(message);
+    if (!hands_over_) target->gaps.push_back(std::exchange(dropped_before_next_, 0));
+    if (message.is_final) {
         ++messages_;
         ++shared_complete_;
     } else {
@@ -156,19 +218,38 @@ void message_queue_c::append(incoming_t& message, std::size_t expected) {
     }
 }
 
+/// Joins a fragment to the one before it, if that has a storage of its own.
+bool message_queue_c::join(const message_view_t& piece) {
+    if (shared_.empty()) return false;
+    chunk& last = *shared_.back();
+    message_view_t& before = last.entries().back();
+    if (last.storage.empty() || before.is_final) return false;
+    last.storage.append(piece.payload);
+    before.payload = last.storage;
+    before.is_final = piece.is_final;
+    if (piece.is_final) {
+        --fragments_;
+        ++messages_;
+        ++shared_complete_;
+    }
+    return true;
+}
+
 /// The chunk at the end of shared_, with room for `size` bytes; a new one has room for `expected`.
 message_queue_c::chunk& message_queue_c::room_for(std::size_t size, std::size_t expected) {
     if (!shared_.empty()) {
         chunk& last = *shared_.back();
-        if (last.block && last.capacity - last.used >= size) return last;
+        if (last.is_open && last.block->size - last.used >= size) return last;
     }
     const std::size_t wanted = std::max({size, std::min(expected, largest_spare), smallest_block});
-    if (spare_ && spare_->capacity >= wanted) {
+    if (spare_ && spare_->block->size >= wanted) {
         shared_.push_back(std::move(spare_));
     } else {
         auto made = std::make_shared<chunk>();
-        made->block.reset(new char[wanted]);
-        made->capacity = wanted;
+        made->block = std::make_shared<message_block_t>();
+        made->block->bytes.reset(new char[wanted]);
+        made->block->size = wanted;
+        made->is_open = true;
         shared_.push_back(std::move(made));
     }
     return *shared_.back();
@@ -177,17 +258,21 @@ message_queue_c::chunk& message_queue_c::room_for(std::size_t size, std::size_t 
 /// Only without fragments: the first entry is a message.
 void message_queue_c::drop_oldest() {
     chunk& first = *shared_.front();
-    const entry& gone = first.entries[first.next++];
-    const std::uint64_t dropped = gone.dropped + 1;
-    bytes_ -= gone.size;
+    const std::uint64_t dropped = first.gaps[first.next] + 1;
+    bytes_ -= first.entries()[first.next++].payload.size();
     --messages_;
     --shared_complete_;
     ++dropped_;
-    if (first.next == first.entries.size()) shared_.pop_front();
+    if (first.is_used_up()) shared_.pop_front();
     if (shared_.empty())
         dropped_before_next_ += dropped;
     else
-        shared_.front()->entries[shared_.front()->next].dropped += dropped;
+        shared_.front()->gaps[shared_.front()->next] += dropped;
+}
+
+/// Whether this part of what may be ahead of a quick consumer waits.
+bool message_queue_c::is_ahead(std::size_t part) const {
+    return messages_ > 0 && (bytes_ >= ahead_bytes / part || messages_ >= ahead_messages / part);
 }
 
 bool message_queue_c::full() const {
@@ -197,68 +282,123 @@ bool message_queue_c::full() const {
 // --- the consumer
 
 bool message_queue_c::Next(item_t& out) {
-    entry found;
+    if (!hands_over_) return pop_shared(out);
+    out.dropped = 0;
     skip_rest();
-    if (skipping_ || !pop(found)) return false;
-    out = {{found.data, found.size}, found.received_ns, found.is_text, true, found.dropped};
+    if (skipping_ || !pop(out)) return false;
     if (streaming_) {
-        out.is_final = found.is_final;
-        in_message_ = !found.is_final;
-    } else if (!found.is_final) {
-        joined_.assign(found.data, found.size);
-        while (!found.is_final && pop(found)) joined_.append(found.data, found.size);
+        in_message_ = !out.is_final;
+    } else if (!out.is_final) {
+        joined_.assign(out.payload);
+        message_view_t piece;
+        do {
+            pop(piece);  // it is there: only complete messages are begun
+            joined_.append(piece.payload);
+        } while (!piece.is_final);
         out.payload = joined_;
-        out.received_ns = found.received_ns;
+        out.received_ns = piece.received_ns;
+        out.is_final = true;
     } else if (!joined_.empty()) {
         joined_ = {};
     }
     return true;
 }
 
+message_queue_c::run_t message_queue_c::Next_run(std::size_t most) {
+    if (!hands_over_ || streaming_ || skipping_) return {};
+    if (front_is_used_up() && (!refill() || front_is_used_up())) return {};
+    chunk& front = *taken_.front();
+    const message_view_t* const begin = front.entries().data() + front.next;
+    const std::size_t there = std::min(most, front.entries().size() - front.next);
+    run_t run{begin, 0};
+    while (run.count < there && begin[run.count].is_first && begin[run.count].is_final) {
+        unsettled_bytes_ += begin[run.count++].payload.size();
+    }
+    front.next += run.count;
+    taken_complete_ -= run.count;
+    unsettled_messages_ += run.count;
+    settle_if_due();
+    return run;
+}
+
+void message_queue_c::Put_back(std::size_t count) {
+    if (count == 0) return;
+    chunk& front = *taken_.front();
+    front.next -= count;
+    taken_complete_ += count;
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < count; ++i) bytes += front.entries()[front.next + i].payload.size();
+    const std::lock_guard lock(mutex_);
+    messages_ += count;
+    bytes_ += bytes;
+}
+
 /// Takes what has come of a message that is not wanted any more.
 void message_queue_c::skip_rest() {
-    entry unwanted;
+    message_view_t unwanted;
     while (skipping_ && pop(unwanted)) skipping_ = !unwanted.is_final;
 }
 
 std::size_t message_queue_c::Available() {
     skip_rest();
-    const std::lock_guard lock(mutex_);
-    return taken_complete_ + shared_complete_;
+    std::unique_lock lock(mutex_);
+    const std::size_t found = taken_complete_ + shared_complete_;
+    if (taken_complete_ == 0 && settle()) resume_reading(lock);
+    return found;
 }
 
-bool message_queue_c::pop(entry& out) {
-    if (!hands_over_) return pop_shared(out);
-    while (true) {
-        if (!taken_.empty() && taken_.front()->next == taken_.front()->entries.size()) {
-            freed_ = std::move(taken_.front());
-            taken_.pop_front();
-            continue;
-        }
-        if (!taken_.empty() && (taken_complete_ > 0 || streaming_ || skipping_)) {
-            out = taken_.front()->entries[taken_.front()->next++];
-            if (out.is_final) {
-                --taken_complete_;
-                ++unsettled_messages_;
-            } else {
-                ++unsettled_fragments_;
-            }
-            unsettled_bytes_ += out.size;
-            if (paused_.load(std::memory_order_relaxed) || unsettled_messages_ >= settle_every) {
-                std::unique_lock lock(mutex_);
-                if (settle()) resume_reading(lock);
-            }
-            return true;
-        }
+/// Sets used-up chunks at the front of taken_ aside; true if nothing is left.
+bool message_queue_c::front_is_used_up() {
+    while (!taken_.empty() && taken_.front()->is_used_up()) {
+        freed_.push_back(std::move(taken_.front()));
+        taken_.pop_front();
+    }
+    return taken_.empty();
+}
+
+bool message_queue_c::pop(message_view_t& out) {
+    while (front_is_used_up() || (taken_complete_ == 0 && !streaming_ && !skipping_)) {
         if (!refill()) return false;
     }
+    chunk& front = *taken_.front();
+    out = front.entries()[front.next++];
+    if (out.is_final) {
+        --taken_complete_;
+        ++unsettled_messages_;
+    } else {
+        ++unsettled_fragments_;
+    }
+    unsettled_bytes_ += out.payload.size();
+    settle_if_due();
+    return true;
+}
+
+/// Says once in a while what was taken.
+void message_queue_c::settle_if_due() {
+    if (unsettled_messages_ < settle_every_ && unsettled_bytes_ < settle_bytes_ &&
+        (unsettled_fragments_ == 0 || !paused_.load(std::memory_order_relaxed))) {
+        return;
+    }
+    std::unique_lock lock(mutex_);
+    if (settle()) resume_reading(lock);
 }
 
 /// Takes over what has come; false if that is nothing.
 bool message_queue_c::refill() {
+    // The payload handed out last is not needed any more. Memory is given back without the lock.
+    chunk_ptr reusable;
+    for (chunk_ptr& used : freed_) {
+        if (!used->is_open || used->block->size > largest_spare) continue;
+        used->entries().clear();
+        used->gaps.clear();
+        used->used = used->next = 0;
+        reusable = std::move(used);
+    }
+    freed_.clear();
     std::unique_lock lock(mutex_);
-    const bool resume = settle();
     const bool some = !shared_.empty();
+    is_quick_ = is_quick_ || some;
+    const bool resume = settle();
     if (taken_.empty()) {
         taken_.swap(shared_);
     } else {
@@ -266,23 +406,21 @@ bool message_queue_c::refill() {
         shared_.clear();
     }
     taken_complete_ += std::exchange(shared_complete_, 0);
-    if (freed_ && freed_->block && freed_->capacity <= largest_spare && !spare_ && !ended_) {
-        spare_ = std::move(freed_);
-        spare_->used = spare_->next = 0;
-        spare_->entries.clear();
-    }
+    if (!spare_ && !ended_) spare_ = std::move(reusable);
     if (resume) resume_reading(lock);
     return some;
 }
 
 /// Where chunks stay with the producer, message by message.
-bool message_queue_c::pop_shared(entry& out) {
+bool message_queue_c::pop_shared(item_t& out) {
     const std::lock_guard lock(mutex_);
     if (shared_.empty()) return false;
     current_ = shared_.front();
-    out = current_->entries[current_->next++];
-    if (current_->next == current_->entries.size()) shared_.pop_front();
-    bytes_ -= out.size;
+    chunk& front = *current_;
+    static_cast<message_view_t&>(out) = front.entries()[front.next];
+    out.dropped = front.gaps[front.next++];
+    if (front.is_used_up()) shared_.pop_front();
+    bytes_ -= out.payload.size();
     --messages_;
     --shared_complete_;
     return true;
@@ -295,6 +433,10 @@ bool message_queue_c::settle() {
     messages_ -= std::exchange(unsettled_messages_, 0);
     fragments_ -= std::exchange(unsettled_fragments_, 0);
     bytes_ -= std::exchange(unsettled_bytes_, 0);
+    if (resting_ && !is_ahead(2)) {
+        resting_ = false;
+        return true;
+    }
     if (!paused_) return false;
     const std::size_t left = messages_ + (streaming_ ? fragments_ : 0);
     // Fragments of a message that nobody streams are waiting for the rest of it.

@@ -122,9 +122,15 @@ public:
 
     // For the frame processor and websocketpp's specialised members; loop thread
     [[nodiscard]] protocol::frame_reader& reader() { return reader_; }
+    /// Has the reader take frames; what it finds is handed out at the turn's end, if not before.
+    std::size_t consume(const char* bytes, std::size_t size);
     /// The bytes that the latest call of the read handler is about; null: websocketpp's buffer.
     [[nodiscard]] const char* incoming() const { return incoming_; }
     void keep_rest(const char* bytes, std::size_t size);
+    /// Hands out what was found in this turn, where that is not user code's.
+    void hand_out() {
+        if (sink_) hand_to_sink();
+    }
     /// Has the read handler called again, with nothing, after this turn's delivery; false if
     /// there is nothing to deliver.
     bool defer_end(const websocketpp::transport::read_handler& handler);
@@ -146,8 +152,8 @@ private:
     using clock = std::chrono::steady_clock;
 
     // protocol::message_sink
-    void on_message(std::string_view payload, bool is_text) override;
-    void on_message(std::string&& payload, bool is_text) override;
+    void on_joined(std::string_view payload, bool is_text) override;
+    void on_joined(std::string&& payload, bool is_text) override;
     void on_fragment(std::string&& payload, bool is_text, bool first, bool final) override;
 
     // Lifecycle
@@ -182,7 +188,13 @@ private:
     void read_into_handshake();
     void begin_turn();
     void end_turn();
+    [[nodiscard]] std::vector<message_view_t>& for_sink();
     void hand_to_sink();
+    void hand_piece_to_sink(message_view_t piece, std::string&& storage);
+    void take_verdict(sink_c::verdict_e verdict);
+    void rest();
+    void wait_rest();
+    void fail_if_queue_full();
     [[nodiscard]] bool drops_messages() const;
     void fail_reading(const error_c* error);
     void request_flush();
@@ -251,9 +263,14 @@ private:
     runtime::batch* turn_ = nullptr;  // valid within readable()
     std::uint64_t received_count_ = 0;
     std::int64_t received_ns_ = 0;
+    bool queue_failed_ = false;  // in this turn
+    bool block_taken_ = false;   // the sink keeps this turn's read buffer
     bool waiting_readable_ = false;
     bool waiting_writable_ = false;
     bool paused_ = false;
+    bool resting_ = false;  // paused, but not for long
+    std::int64_t rest_until_ = 0;
+    std::unique_ptr<asio::steady_timer> rest_timer_;  // null: not under way
     bool close_sent_ = false;  // our close frame: reading is not paused any more
     bool fails_ = false;
     bool end_deferred_ = false;

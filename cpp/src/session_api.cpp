@@ -58,7 +58,7 @@ error_ptr session::not_open() const {
 error_ptr session::Send(std::string_view message, bool is_text,
                         std::optional<std::chrono::nanoseconds> wait) {
     if (auto error = not_open()) return error;
-    if (is_text && !protocol::is_utf8(message.data(), message.size())) {
+    if (is_text && !protocol::check_text(message.data(), message.size()).is_valid) {
         return make_error(error_e::INVALID_ARGUMENT, "message: text must be valid UTF-8");
     }
     auto error = append_frame({is_text ? opcode_e::text : opcode_e::binary}, message, wait);
@@ -276,7 +276,7 @@ void session::Resume_reading() {
     if (process_ != process_generation()) return;
     loop_->post([self = self()] {
         if (!self->paused_) return;
-        self->paused_ = false;
+        self->paused_ = self->resting_ = false;
         self->wait_readable();
     });
 }

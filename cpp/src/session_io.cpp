@@ -1,6 +1,10 @@
 /// Reading and writing of a connection; loop thread.
 
+#include <algorithm>
+#include <utility>
+
 #include "endpoint_core.hpp"
+#include "protocol/utf8.hpp"
 #include "session.hpp"
 
 namespace wspool::detail {
@@ -70,9 +74,11 @@ void session::readable() {
     const std::size_t held = rest_.size();
     if (held != 0) rest_.copy(buffer, held);
     std::size_t count = 0;
-    const auto result = stream_.read(buffer + held, runtime::loop::read_buffer_size - held,
-                                     stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
-                                     runtime::loop::read_buffer_size, count);
+    std::size_t room = runtime::loop::plain_buffer_size - held;
+    if (sink_) room = std::min(room, sink_->Read_size());
+    const auto result =
+        stream_.read(buffer + held, room, stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
+                     runtime::loop::cipher_buffer_size, count);
     bytes_received_.store(stream_.bytes_in(), std::memory_order_relaxed);
     if (result == result_e::done) {
         begin_turn();
@@ -113,7 +119,7 @@ void session::read_into_handshake() {
     std::size_t count = 0;
     const auto result = stream_.read(handshake_buffer_, handshake_buffer_size_,
                                      stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
-                                     runtime::loop::read_buffer_size, count);
+                                     runtime::loop::cipher_buffer_size, count);
     if (result == result_e::would_block) return wait_readable();
     if (result != result_e::done) {
         // A refusal's body may end with the stream.
@@ -135,15 +141,15 @@ void session::read_into_handshake() {
 /// Reads to nowhere until the peer ends too.
 void session::drain() {
     std::size_t count = 0;
-    const auto result = stream_.read(loop_->plain_buffer(), runtime::loop::read_buffer_size,
+    const auto result = stream_.read(loop_->plain_buffer(), runtime::loop::plain_buffer_size,
                                      stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
-                                     runtime::loop::read_buffer_size, count);
+                                     runtime::loop::cipher_buffer_size, count);
     if (result == result_e::done || result == result_e::would_block) return wait_readable();
     finish();
 }
 
 bool session::defer_end(const websocketpp::transport::read_handler& handler) {
-    if (sink_) hand_to_sink();  // cannot answer, so nothing is gained by waiting
+    if (sink_) hand_to_sink();  // it cannot answer, so nothing is gained by waiting
     if (loop_->turn().empty()) return false;
     frame_handler_ = &handler;
     reader_.keep_control();  // it lies in this turn's buffer
@@ -164,27 +170,45 @@ void session::keep_rest(const char* bytes, std::size_t size) {
     }
 }
 
-void session::on_message(std::string_view payload, bool is_text) {
-    ++received_count_;
+std::size_t session::consume(const char* bytes, std::size_t size) {
+    if (sink_) return reader_.consume(bytes, size, for_sink(), received_ns_);
+    auto& messages = turn_->messages();
+    const std::size_t before = messages.size();
+    const std::size_t used = reader_.consume(bytes, size, messages, received_ns_);
+    received_count_ += messages.size() - before;
+    if (drops_messages()) messages.resize(before);
+    turn_->append_done(self(), before);
+    return used;
+}
+
+/// Where messages for the sink are put: into the block that was read into, so that the sink can
+/// take it over with them, unless it has done so in this turn.
+std::vector<message_view_t>& session::for_sink() {
+    const bool in_block = incoming_ != nullptr && !block_taken_;
+    return in_block ? loop_->plain_block()->messages : loop_->for_sink().messages;
+}
+
+void session::on_joined(std::string_view payload, bool is_text) {
+    const bool ascii = is_text && protocol::is_ascii(payload.data(), payload.size());
     if (sink_) {
-        loop_->for_sink().messages.push_back({payload, received_ns_, is_text});
-    } else if (!drops_messages()) {
-        turn_->add(message_view_t{payload, received_ns_, is_text});
+        const std::string_view kept = loop_->for_sink().kept.emplace_back(payload);
+        for_sink().push_back({kept, received_ns_, is_text, ascii});
+    } else {
+        const std::string_view kept = turn_->keep(std::string(payload));
+        turn_->messages().push_back({kept, received_ns_, is_text, ascii});
     }
 }
 
-void session::on_message(std::string&& payload, bool is_text) {
-    if (sink_) return on_fragment(std::move(payload), is_text, true, true);
-    ++received_count_;
-    if (!drops_messages()) turn_->add(std::move(payload), is_text, received_ns_);
+void session::on_joined(std::string&& payload, bool is_text) {
+    const bool ascii = is_text && protocol::is_ascii(payload.data(), payload.size());
+    if (sink_) return hand_piece_to_sink({{}, received_ns_, is_text, ascii}, std::move(payload));
+    const std::string_view kept = turn_->keep(std::move(payload));
+    turn_->messages().push_back({kept, received_ns_, is_text, ascii});
 }
 
 /// Comes only where a sink asked for fragments.
 void session::on_fragment(std::string&& payload, bool is_text, bool first, bool final) {
-    if (final) ++received_count_;
-    auto& staged = loop_->for_sink();
-    std::string& kept = staged.kept.emplace_back(std::move(payload));
-    staged.messages.push_back({kept, received_ns_, is_text, first, final, &kept});
+    hand_piece_to_sink({{}, received_ns_, is_text, false, first, final}, std::move(payload));
 }
 
 /// True for what comes after our close frame while a stalled listener's bound is reached: reading
@@ -197,30 +221,88 @@ bool session::drops_messages() const {
 /// What the frame reader finds until the end of this turn is handed out as ours.
 void session::begin_turn() {
     turn_ = &loop_->turn();
-    if (!sink_) turn_->begin(self());
     last_received_ = runtime::steady_now();
     received_ns_ = runtime::unix_now();
 }
 
 void session::end_turn() {
-    if (sink_) hand_to_sink();
-    turn_->begin(nullptr);
+    if (sink_) {
+        hand_to_sink();
+        if (std::exchange(block_taken_, false)) loop_->leave_plain_block();
+        fail_if_queue_full();
+    }
     messages_received_.store(received_count_, std::memory_order_relaxed);
 }
 
 void session::hand_to_sink() {
-    auto& staged = loop_->for_sink();
-    if (staged.messages.empty()) return;
-    const auto verdict = sink_->On_messages(staged.messages.data(), staged.messages.size());
-    staged.clear();
-    if (verdict == sink_c::verdict_e::PAUSE && !close_sent_) {
-        paused_ = true;
+    auto& messages = for_sink();
+    if (messages.empty()) return;
+    auto& kept = loop_->for_sink().kept;
+    incoming_t incoming;
+    incoming.messages = messages.data();
+    incoming.count = messages.size();
+    for (const message_view_t& message : messages) incoming.bytes += message.payload.size();
+    received_count_ += incoming.count;
+    const bool takable = incoming_ != nullptr && !block_taken_ && kept.empty();
+    if (takable) incoming.block = loop_->plain_block();
+    take_verdict(sink_->On_messages(incoming));
+    // The bytes are shared until the end of the turn: what follows in them is copied.
+    if (takable && !incoming.block)
+        block_taken_ = true;
+    else
+        messages.clear();
+    if (!kept.empty()) kept.clear();
+}
+
+void session::hand_piece_to_sink(message_view_t piece, std::string&& storage) {
+    hand_to_sink();  // in order
+    if (piece.is_final) ++received_count_;
+    piece.payload = storage;
+    take_verdict(sink_->On_piece(piece, std::move(storage)));
+}
+
+/// What the sink says.
+void session::take_verdict(sink_c::verdict_e verdict) {
+    if (verdict == sink_c::verdict_e::FAIL) queue_failed_ = true;
+    if (close_sent_ || verdict < sink_c::verdict_e::REST || verdict > sink_c::verdict_e::PAUSE)
+        return;
+    paused_ = true;
+    resting_ = verdict == sink_c::verdict_e::REST;
+    if (resting_)
+        rest();
+    else
         pauses_.fetch_add(1, std::memory_order_relaxed);
-    } else if (verdict == sink_c::verdict_e::FAIL && connection_) {
-        set_error(error_c(error_e::QUEUE_FULL, "the receive queue is full"));
-        error_code failed;
-        connection_->close(1008, "receive queue is full", failed);
-    }
+}
+
+/// Reads on after a while if the sink has not asked for that. The timer is left alone when it has:
+/// at most one is under way, however many rests there are.
+void session::rest() {
+    rest_until_ = runtime::steady_now() + std::chrono::nanoseconds(sink_c::longest_rest).count();
+    if (rest_timer_) return;
+    rest_timer_ = std::make_unique<asio::steady_timer>(loop_->io());
+    wait_rest();
+}
+
+void session::wait_rest() {
+    rest_timer_->expires_after(std::chrono::nanoseconds(rest_until_ - runtime::steady_now()));
+    rest_timer_->async_wait([self = self()](std::error_code cancelled) {
+        if (self->resting_ && !cancelled && runtime::steady_now() < self->rest_until_) {
+            return self->wait_rest();
+        }
+        self->rest_timer_.reset();
+        if (!self->resting_ || cancelled) return;
+        self->paused_ = self->resting_ = false;
+        if (self->sink_) self->sink_->On_rested();
+        self->wait_readable();
+    });
+}
+
+/// Where the sink has no room and wants no more.
+void session::fail_if_queue_full() {
+    if (!std::exchange(queue_failed_, false) || !connection_) return;
+    set_error(error_c(error_e::QUEUE_FULL, "the receive queue is full"));
+    error_code failed;
+    connection_->close(1008, "receive queue is full", failed);
 }
 
 // --- delivering

@@ -116,7 +116,7 @@ void session::connected(error_ptr error, transport::stream::socket_t socket) {
 void session::tls_step() {
     if (!connect_handler_) return;  // given up meanwhile
     const auto result =
-        stream_.tls_handshake(loop_->cipher_buffer(), runtime::loop::read_buffer_size);
+        stream_.tls_handshake(loop_->cipher_buffer(), runtime::loop::cipher_buffer_size);
     if (result == result_e::failed) {
         auto error = stream_.take_error();
         stream_.flush();  // the alert
@@ -261,7 +261,7 @@ void session::shut_down(websocketpp::transport::shutdown_handler handler) {
     // Closing a socket with unread data resets the connection, and the reset may overtake the
     // close frame. So read to the end, for as long as a close handshake may take.
     lingering_ = true;
-    paused_ = false;
+    paused_ = resting_ = false;
     if (options_.close_timeout.count() > 0) {
         deadline_.expires_after(options_.close_timeout);
         deadline_.async_wait([self = self()](std::error_code cancelled) {
@@ -277,6 +277,7 @@ void session::finish() {
     lingering_ = false;
     deadline_.cancel();
     keepalive_timer_.cancel();
+    if (rest_timer_) rest_timer_->cancel();
     {
         const std::lock_guard lock(out_mutex_);
         direct_socket_ = -1;  // before its number can be another's

@@ -41,9 +41,8 @@ public:
 
     // --- frames in
     std::size_t consume(std::uint8_t* bytes, std::size_t size, error_code& error) override {
-        auto& reader = owner_.reader();
-        const std::size_t used = reader.consume(reinterpret_cast<const char*>(bytes), size);
-        if (const auto failure = reader.failed()) error = code_of(failure.close_code);
+        const std::size_t used = owner_.consume(reinterpret_cast<const char*>(bytes), size);
+        if (const auto failure = owner_.reader().failed()) error = code_of(failure.close_code);
         return used;
     }
     bool ready() const override { return owner_.reader().has_control(); }
@@ -181,6 +180,7 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
         if (m_state == session::state::closed) return;
     }
     session->keep_rest(bytes + used, count - used);
+    session->hand_out();  // before it is asked for more: the answer may be a pause
     read_frame();
 }
 

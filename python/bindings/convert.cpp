@@ -11,25 +11,6 @@ namespace py = pybind11;
 namespace wspool::python {
 namespace {
 
-bool is_ascii(const char* data, std::size_t size) noexcept {
-    constexpr std::uint64_t high_bits = 0x8080808080808080U;
-    constexpr std::size_t stride = 4;
-    std::uint64_t seen[stride] = {};
-    for (; size >= sizeof seen; data += sizeof seen, size -= sizeof seen) {
-        std::uint64_t words[stride];
-        std::memcpy(words, data, sizeof words);
-        for (std::size_t i = 0; i < stride; ++i) seen[i] |= words[i];
-    }
-    std::uint64_t all = seen[0] | seen[1] | seen[2] | seen[3];
-    for (; size >= sizeof all; data += sizeof all, size -= sizeof all) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, data, sizeof word);
-        all |= word;
-    }
-    for (; size > 0; ++data, --size) all |= static_cast<unsigned char>(*data);
-    return (all & high_bits) == 0;
-}
-
 std::chrono::milliseconds milliseconds(const py::dict& native, const char* name) {
     return std::chrono::milliseconds(native[name].cast<std::int64_t>());
 }
@@ -47,13 +28,16 @@ deflate_options_t make_deflate(const py::tuple& native) {
 
 }  // namespace
 
-PyObject* make_text(const char* data, std::size_t size) {
-    const auto length = static_cast<Py_ssize_t>(size);
+PyObject* make_text(std::string_view text) {
+    return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), nullptr);
+}
+
+PyObject* make_ascii_text(std::string_view text) {
     // CPython keeps the empty and the one-character strings; ask it for those.
-    if (size < 2 || !is_ascii(data, size)) return PyUnicode_DecodeUTF8(data, length, nullptr);
-    PyObject* const text = PyUnicode_New(length, 127);
-    if (text != nullptr) std::memcpy(PyUnicode_1BYTE_DATA(text), data, size);
-    return text;
+    if (text.size() < 2) return make_text(text);
+    PyObject* const made = PyUnicode_New(static_cast<Py_ssize_t>(text.size()), 127);
+    if (made != nullptr) std::memcpy(PyUnicode_1BYTE_DATA(made), text.data(), text.size());
+    return made;
 }
 
 PyObject* decode_lenient(std::string_view bytes) {

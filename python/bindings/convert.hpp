@@ -16,8 +16,10 @@ namespace wspool::python {
 // All of these want the GIL. Those that return PyObject* return a new reference, or null with a
 // Python exception set.
 
-/// str from UTF-8 that has been validated; shorter than PyUnicode_DecodeUTF8 where it is ASCII.
-PyObject* make_text(const char* data, std::size_t size);
+/// str from UTF-8 that has been validated.
+PyObject* make_text(std::string_view text);
+/// The same for what is known to be ASCII: one allocation, one copy.
+PyObject* make_ascii_text(std::string_view text);
 /// str from bytes that ought to be UTF-8 but come from outside; bad ones are replaced.
 PyObject* decode_lenient(std::string_view bytes);
 /// list[tuple[str, str]]; header values are ISO-8859-1 (RFC 9110 section 5.5).

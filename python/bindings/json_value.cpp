@@ -64,7 +64,7 @@ PyObject* make_name(std::string_view name) {
     constexpr std::size_t slots = 2048;
     constexpr std::size_t longest = 32;
     static PyObject* cache[slots];
-    if (name.empty() || name.size() > longest) return make_text(name.data(), name.size());
+    if (name.empty() || name.size() > longest) return make_text({name.data(), name.size()});
     std::uint32_t hash = 2166136261U;  // FNV-1a
     for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
     PyObject*& slot = cache[(hash ^ (hash >> 15U)) % slots];
@@ -76,7 +76,7 @@ PyObject* make_name(std::string_view name) {
             return slot;
         }
     }
-    PyObject* const text = make_text(name.data(), name.size());
+    PyObject* const text = make_text({name.data(), name.size()});
     if (text == nullptr) return nullptr;
     // Hashed and encoded once, as long as it is kept.
     if (PyObject_Hash(text) == -1 || PyUnicode_AsUTF8(text) == nullptr) {
@@ -138,7 +138,7 @@ PyObject* convert(dom::element element) {
             return PyFloat_FromDouble(double(element));
         case dom::element_type::STRING: {
             const std::string_view text(element);
-            return make_text(text.data(), text.size());
+            return make_text({text.data(), text.size()});
         }
         case dom::element_type::BOOL:
             return PyBool_FromLong(bool(element) ? 1 : 0);
@@ -251,7 +251,7 @@ PyObject* json_at(const json_source& source, PyObject* pointer) {
         std::string_view value;
         switch (json_find(borrowed.get().ondemand, source.payload, *path, value)) {
             case found_e::FOUND: {
-                if (is_plain_string(value)) return make_text(value.data() + 1, value.size() - 2);
+                if (is_plain_string(value)) return make_text({value.data() + 1, value.size() - 2});
                 dom::element element;
                 if (parse(borrowed.get().document, value, element)) return convert(element);
                 break;

@@ -76,21 +76,23 @@ void python_listener::On_messages(metadata_c& /*connection*/, const message_view
     const gil_lock gil;
     if (!gil) return;
     guarded([&] {
+        message_lender lender;
         for (const auto* message = messages; message != messages + count; ++message) {
-            if (connection_of(connection_)->callbacks_disabled) return;
-            PyObject* const object = make_message(*message);
+            if (connection_of(connection_)->callbacks_disabled) break;
+            PyObject* const object = lender.lend(*message);
             PyObject* result = nullptr;
             if (object != nullptr) {
                 PyObject* args[] = {nullptr, connection_, object};
                 result = PyObject_Vectorcall(on_message_, args + 1,
                                              2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
-                Py_DECREF(object);
             }
             if (result == nullptr)
                 report_exception(connection_);
             else
                 Py_DECREF(result);
+            if (object != nullptr && !lender.take_back()) report_exception(connection_);
         }
+        lender.end();
     });
 }
 

@@ -14,29 +14,20 @@
 namespace wspool::python {
 namespace {
 
-/// wspool.Message: immutable, with its payload in the same block. A plain C-API type, because one
-/// is made for every message received.
+/// wspool.Message: immutable. A plain C-API type, because one is lent for every message received.
+///
+/// Its payload is a copy of its own, or for the time of a callback the library's memory: then
+/// whatever may outlive the callback without a reference to the message must `own` first.
 struct message_object {
     PyObject_HEAD PyObject* text;  ///< str of the payload, made when asked for
     PyObject* data;                ///< bytes of the payload, made when asked for
     std::int64_t received_ns;
+    const char* payload;
     Py_ssize_t size;
-    std::uint8_t block;  ///< index into `blocks`, or that many for one of its own size
+    char* own;  ///< null: the payload is lent. SIMDJSON_PADDING bytes follow it
     bool is_text;
-    char payload[1];  ///< and SIMDJSON_PADDING bytes behind it
+    bool is_ascii;  ///< false says nothing
 };
-
-constexpr std::size_t head_size = offsetof(message_object, payload);
-
-/// Freed blocks of two sizes, kept for the next messages. GIL held.
-struct block_list {
-    std::size_t capacity;  ///< payload bytes
-    int most;
-    int count = 0;
-    message_object* first = nullptr;  ///< linked through `text`
-};
-block_list blocks[] = {{512, 256}, {4096, 64}};
-constexpr std::uint8_t own_size = std::size(blocks);
 
 extern PyTypeObject message_type;
 
@@ -46,51 +37,50 @@ std::string_view payload_of(const message_object* message) {
     return {message->payload, static_cast<std::size_t>(message->size)};
 }
 
-message_object* allocate(std::size_t size) {
-    std::uint8_t block = 0;
-    while (block < own_size && size > blocks[block].capacity) ++block;
-    message_object* message = nullptr;
-    if (block < own_size && blocks[block].first != nullptr) {
-        message = blocks[block].first;
-        blocks[block].first = reinterpret_cast<message_object*>(message->text);
-        --blocks[block].count;
-    } else {
-        const auto capacity = block < own_size ? blocks[block].capacity : size;
-        message = static_cast<message_object*>(
-            PyObject_Malloc(head_size + capacity + simdjson::SIMDJSON_PADDING));
-        if (message == nullptr) {
-            PyErr_NoMemory();
-            return nullptr;
-        }
-    }
-    PyObject_Init(reinterpret_cast<PyObject*>(message), &message_type);
+void set_view(message_object* message, const message_view_t& view) {
+    message->received_ns = view.received_ns;
+    message->payload = view.payload.data();
+    message->size = static_cast<Py_ssize_t>(view.payload.size());
+    message->is_text = view.is_text;
+    message->is_ascii = view.is_ascii;
+}
+
+/// Null with an exception set.
+message_object* make_lent(const message_view_t& view) {
+    auto* const message = PyObject_New(message_object, &message_type);
+    if (message == nullptr) return nullptr;
     message->text = nullptr;
     message->data = nullptr;
-    message->block = block;
+    message->own = nullptr;
+    set_view(message, view);
     return message;
+}
+
+/// Copies a payload that is lent; false with an exception set.
+bool own(message_object* message) {
+    if (message->own != nullptr) return true;
+    const auto size = static_cast<std::size_t>(message->size);
+    auto* const copy = static_cast<char*>(PyMem_Malloc(size + simdjson::SIMDJSON_PADDING));
+    if (copy == nullptr) {
+        PyErr_NoMemory();
+        return false;
+    }
+    if (size != 0) std::memcpy(copy, message->payload, size);
+    message->payload = message->own = copy;
+    return true;
 }
 
 void deallocate(PyObject* object) {
     auto* const self = self_of(object);
     Py_XDECREF(self->text);
     Py_XDECREF(self->data);
-    if (self->block < own_size && blocks[self->block].count < blocks[self->block].most) {
-        auto& list = blocks[self->block];
-        self->text = reinterpret_cast<PyObject*>(list.first);
-        list.first = self;
-        ++list.count;
-    } else {
-        PyObject_Free(self);
-    }
+    PyMem_Free(self->own);
+    PyObject_Free(self);
 }
 
-PyObject* make(std::string_view payload, bool is_text, std::int64_t received_ns) {
-    auto* const message = allocate(payload.size());
-    if (message == nullptr) return nullptr;
-    message->received_ns = received_ns;
-    message->size = static_cast<Py_ssize_t>(payload.size());
-    message->is_text = is_text;
-    std::memcpy(message->payload, payload.data(), payload.size());
+PyObject* make(const message_view_t& view) {
+    auto* message = make_lent(view);
+    if (message != nullptr && !own(message)) Py_CLEAR(message);
     return reinterpret_cast<PyObject*>(message);
 }
 
@@ -112,7 +102,8 @@ PyObject* get_text(PyObject* object, void* /*closure*/) {
         return nullptr;
     }
     if (self->text == nullptr)
-        self->text = make_text(self->payload, static_cast<std::size_t>(self->size));
+        self->text =
+            self->is_ascii ? make_ascii_text(payload_of(self)) : make_text(payload_of(self));
     return new_reference(self->text);
 }
 
@@ -133,17 +124,23 @@ Py_ssize_t get_length(PyObject* object) { return self_of(object)->size; }
 
 int get_buffer(PyObject* object, Py_buffer* view, int flags) {
     auto* const self = self_of(object);
-    return PyBuffer_FillInfo(view, object, self->payload, self->size, 1, flags);
+    if (!own(self)) {
+        view->obj = nullptr;
+        return -1;
+    }
+    return PyBuffer_FillInfo(view, object, self->own, self->size, 1, flags);
 }
 
 json_source source_of(PyObject* object) { return {payload_of(self_of(object)), object, &content}; }
 
+// A payload that is lent has no padding.
+
 PyObject* get_json(PyObject* object, PyObject* /*unused*/) {
-    return json_document(source_of(object));
+    return own(self_of(object)) ? json_document(source_of(object)) : nullptr;
 }
 
 PyObject* get_at(PyObject* object, PyObject* pointer) {
-    return json_at(source_of(object), pointer);
+    return own(self_of(object)) ? json_at(source_of(object), pointer) : nullptr;
 }
 
 PyObject* reduce(PyObject* object, PyObject* /*unused*/) {
@@ -155,9 +152,10 @@ PyObject* reduce(PyObject* object, PyObject* /*unused*/) {
 
 PyObject* size_of(PyObject* object, PyObject* /*unused*/) {
     const auto* const self = self_of(object);
-    const auto capacity = self->block < own_size ? blocks[self->block].capacity
-                                                 : static_cast<std::size_t>(self->size);
-    return PyLong_FromSize_t(head_size + capacity + simdjson::SIMDJSON_PADDING);
+    const std::size_t payload =
+        self->own == nullptr ? 0
+                             : static_cast<std::size_t>(self->size) + simdjson::SIMDJSON_PADDING;
+    return PyLong_FromSize_t(sizeof(message_object) + payload);
 }
 
 PyObject* represent(PyObject* object) {
@@ -240,7 +238,7 @@ PyObject* construct(PyTypeObject* /*type*/, PyObject* args, PyObject* keywords) 
         Py_ssize_t size = 0;
         const char* const text = PyUnicode_AsUTF8AndSize(payload, &size);
         if (text == nullptr) return nullptr;
-        return make({text, static_cast<std::size_t>(size)}, true, received_ns);
+        return make({{text, static_cast<std::size_t>(size)}, received_ns, true});
     }
     if (!PyObject_CheckBuffer(payload)) {
         return PyErr_Format(PyExc_TypeError, "payload must be str or bytes-like, not %.100s",
@@ -248,9 +246,8 @@ PyObject* construct(PyTypeObject* /*type*/, PyObject* args, PyObject* keywords) 
     }
     Py_buffer view;
     if (PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE) != 0) return nullptr;
-    PyObject* const message =
-        make({static_cast<const char*>(view.buf), static_cast<std::size_t>(view.len)}, false,
-             received_ns);
+    PyObject* const message = make(
+        {{static_cast<const char*>(view.buf), static_cast<std::size_t>(view.len)}, received_ns});
     PyBuffer_Release(&view);
     return message;
 }
@@ -300,12 +297,13 @@ PyTypeObject message_type = [] {
     type.tp_doc =
         "Message(payload, received_ns=0)\n--\n\n"
         "One received message, text or binary (RFC 6455 section 5.6). Immutable.\n\n"
-        "It holds a copy of its payload, and stays valid for as long as it is kept. A text\n"
+        "It stays valid for as long as it is kept: its payload is copied once, if it is kept\n"
+        "beyond its callback. A text\n"
         "message equals the str of its text and hashes like it, a binary one the bytes of its\n"
         "data. len() is the payload's size in bytes; memoryview() is a read-only view of it.\n"
         "Made by the library; the constructor is for tests of your callbacks.\n\n"
         "Thread safety: any thread.";
-    type.tp_basicsize = static_cast<Py_ssize_t>(head_size);
+    type.tp_basicsize = sizeof(message_object);
     type.tp_flags = Py_TPFLAGS_DEFAULT;
     type.tp_new = construct;
     type.tp_dealloc = deallocate;
@@ -322,8 +320,26 @@ PyTypeObject message_type = [] {
 
 }  // namespace
 
-PyObject* make_message(const message_view_t& message) {
-    return make(message.payload, message.is_text, message.received_ns);
+PyObject* message_lender::lend(const message_view_t& view) {
+    if (message_ == nullptr) {
+        message_ = reinterpret_cast<PyObject*>(make_lent(view));
+    } else {
+        set_view(self_of(message_), view);
+    }
+    return message_;
+}
+
+bool message_lender::take_back() {
+    auto* const message = self_of(message_);
+    if (Py_REFCNT(message_) == 1 && message->own == nullptr) {
+        Py_CLEAR(message->text);
+        Py_CLEAR(message->data);
+        return true;
+    }
+    const bool owned = Py_REFCNT(message_) == 1 || own(message);
+    if (!owned) message->size = 0;  // better empty than somebody else's bytes
+    Py_CLEAR(message_);
+    return owned;
 }
 
 void register_message(pybind11::module_& module) {

@@ -52,10 +52,18 @@ outcome read(const std::string& stream, std::size_t step, std::size_t max_size =
              deflate_parameters parameters = {}) {
     struct collector final : message_sink {
         outcome result;
-        void on_message(std::string_view payload, bool) override {
+        std::vector<wspool::message_view_t> slices;
+        /// In order: slices of the input wait until something else comes.
+        void settle() {
+            for (const auto& slice : slices) result.messages.emplace_back(slice.payload);
+            slices.clear();
+        }
+        void on_joined(std::string_view payload, bool) override {
+            settle();
             result.messages.emplace_back(payload);
         }
-        void on_message(std::string&& payload, bool) override {
+        void on_joined(std::string&& payload, bool) override {
+            settle();
             result.messages.push_back(std::move(payload));
         }
         void on_fragment(std::string&&, bool, bool, bool) override { FAIL("not asked for"); }
@@ -68,7 +76,8 @@ outcome read(const std::string& stream, std::size_t step, std::size_t max_size =
         held += stream.substr(at, step);
         std::size_t used = 0;
         do {
-            used += reader.consume(held.data() + used, held.size() - used);
+            used += reader.consume(held.data() + used, held.size() - used, sink.slices, 0);
+            sink.settle();
         } while (reader.has_control() && used < held.size());
         held.erase(0, used);
     }

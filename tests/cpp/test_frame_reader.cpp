@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 #include <vector>
@@ -30,7 +31,8 @@ public:
         }();
         std::size_t used = 0;
         while (used < input.size()) {
-            used += reader_.consume(input.data() + used, input.size() - used);
+            used += reader_.consume(input.data() + used, input.size() - used, slices_, 7);
+            settle();
             if (reader_.failed()) return;
             if (!reader_.has_control()) break;
             const auto opcode = static_cast<unsigned>(reader_.control_opcode());
@@ -45,11 +47,27 @@ public:
     [[nodiscard]] unsigned close_code() const { return reader_.failed().close_code; }
 
 private:
-    void on_message(std::string_view payload, bool is_text) override {
+    /// In order: slices of the input wait until something else comes.
+    void settle() {
+        for (const auto& slice : slices_) {
+            CHECK(slice.received_ns == 7);
+            CHECK(slice.is_ascii == (slice.is_text && is_ascii(slice.payload)));
+            events_ += described(slice.is_text ? 'T' : 'B', std::string(slice.payload));
+        }
+        slices_.clear();
+    }
+    static bool is_ascii(std::string_view text) {
+        return std::none_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
+    }
+    void on_joined(std::string_view payload, bool is_text) override {
+        CHECK(payload.size() < frame_reader::long_message);
+        settle();
         events_ += described(is_text ? 'T' : 'B', std::string(payload));
     }
-    void on_message(std::string&& payload, bool is_text) override {
-        on_message(std::string_view(payload), is_text);
+    void on_joined(std::string&& payload, bool is_text) override {
+        CHECK(payload.size() >= frame_reader::long_message);
+        settle();
+        events_ += described(is_text ? 'T' : 'B', payload);
     }
     void on_fragment(std::string&& payload, bool is_text, bool first, bool final) override {
         const std::string kind = std::string(first ? "first " : "next ") + (final ? "last " : "");
@@ -57,6 +75,7 @@ private:
     }
 
     frame_reader reader_{*this};
+    std::vector<wspool::message_view_t> slices_;
     std::string events_;
     std::string rest_;
 };

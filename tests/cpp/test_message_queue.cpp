@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,7 +13,9 @@
 
 using namespace std::chrono_literals;
 using wspool::incoming_t;
+using wspool::message_block_t;
 using wspool::message_queue_c;
+using wspool::message_view_t;
 using wspool::overflow_e;
 using wspool::queue_bound_t;
 using verdict_e = wspool::sink_c::verdict_e;
@@ -24,8 +28,30 @@ queue_bound_t bound(std::size_t messages, overflow_e overflow, std::size_t low =
 }
 
 verdict_e put(message_queue_c& queue, std::string payload, bool first = true, bool final = true) {
-    incoming_t message{payload, 7, true, first, final, nullptr};
-    return queue.On_messages(&message, 1);
+    const message_view_t message{payload, 7, true, false, first, final};
+    if (!first || !final) return queue.On_piece(message, std::string(payload));
+    incoming_t incoming;
+    incoming.messages = &message;
+    incoming.count = 1;
+    incoming.bytes = payload.size();
+    return queue.On_messages(incoming);
+}
+
+/// Text messages of one read, in a block of `block_size` bytes, behind a header of two bytes each.
+incoming_t read_of(const std::vector<std::string>& payloads, std::size_t block_size) {
+    incoming_t incoming;
+    incoming.block = std::make_shared<message_block_t>();
+    incoming.block->bytes.reset(new char[block_size]);
+    incoming.block->size = block_size;
+    char* at = incoming.block->bytes.get();
+    for (const std::string& payload : payloads) {
+        at = std::copy(payload.begin(), payload.end(), at + 2);
+        incoming.block->messages.push_back({{at - payload.size(), payload.size()}, 7, true, true});
+        incoming.bytes += payload.size();
+    }
+    incoming.messages = incoming.block->messages.data();
+    incoming.count = payloads.size();
+    return incoming;
 }
 
 /// What Next hands out, with "+" behind a fragment that others follow; empty if there is nothing.
@@ -43,7 +69,7 @@ TEST_CASE("message_queue: messages come out as they went in, whatever is put in 
     int out = 0;
     for (int round = 0; round < 200; ++round) {
         for (int i = 0; i < round; ++i) {
-            CHECK(put(queue, std::to_string(in++)) == verdict_e::GO_ON);
+            CHECK(put(queue, std::to_string(in++)) < verdict_e::PAUSE);
         }
         CHECK(queue.Available() == static_cast<std::size_t>(in - out));
         for (int i = 0; i < round / 2; ++i) CHECK(next(queue) == std::to_string(out++));
@@ -56,14 +82,88 @@ TEST_CASE("message_queue: a long payload in a string of its own is taken over, n
     message_queue_c queue(bound(10, overflow_e::PAUSE));
     std::string payload(100'000, 'x');
     const char* const place = payload.data();
-    incoming_t message{payload, 7, false, true, true, &payload};
-    queue.On_messages(&message, 1);
+    queue.On_piece({payload, 7}, std::move(payload));
     message_queue_c::item_t item;
     REQUIRE(queue.Next(item));
     CHECK(item.payload.data() == place);
     CHECK(item.payload.size() == 100'000);
     CHECK(item.received_ns == 7);
     CHECK_FALSE(item.is_text);
+}
+
+TEST_CASE("message_queue: a read that fills its block is taken over, a small one is copied") {
+    message_queue_c queue(bound(1000, overflow_e::PAUSE));
+    incoming_t small = read_of({"one", "two"}, 100);
+    queue.On_messages(small);
+    CHECK(static_cast<bool>(small.block));
+    incoming_t large = read_of({std::string(30, 'x'), "y"}, 100);
+    const char* const place = large.messages[0].payload.data();
+    const std::weak_ptr<message_block_t> block = large.block;
+    queue.On_messages(large);
+    CHECK_FALSE(static_cast<bool>(large.block));
+    CHECK(next(queue) == "one");
+    CHECK(next(queue) == "two");
+    message_queue_c::item_t item;
+    REQUIRE(queue.Next(item));
+    CHECK(item.payload.data() == place);
+    CHECK(item.is_ascii);
+    CHECK(next(queue) == "y");
+    CHECK_FALSE(block.expired());  // the last one is valid until the next call
+    CHECK(next(queue).empty());
+    CHECK(block.expired());
+}
+
+TEST_CASE("message_queue: Next_run hands out what stands in a row, and takes back") {
+    message_queue_c queue(bound(1000, overflow_e::PAUSE));
+    incoming_t incoming = read_of({"0", "1", "2", "3"}, 8);
+    queue.On_messages(incoming);
+    put(queue, "4", true, false);
+    CHECK(queue.Next_run(0).count == 0);
+    auto run = queue.Next_run(3);
+    REQUIRE(run.count == 3);
+    CHECK(run.messages[2].payload == "2");
+    queue.Put_back(2);
+    CHECK(queue.Available() == 3);
+    run = queue.Next_run(10);
+    REQUIRE(run.count == 3);
+    CHECK(run.messages[0].payload == "1");
+    CHECK(queue.Next_run(10).count == 0);  // a fragment
+    CHECK(queue.Available() == 0);
+    put(queue, "5", false, true);
+    CHECK(queue.Next_run(10).count == 0);
+    CHECK(next(queue) == "45");
+    message_queue_c dropping(bound(10, overflow_e::DROP_OLDEST));
+    put(dropping, "a");
+    CHECK(dropping.Next_run(10).count == 0);
+    CHECK(next(dropping) == "a");
+}
+
+TEST_CASE("message_queue: reading rests while much waits for a consumer that is quick") {
+    message_queue_c queue(bound(1'000'000, overflow_e::PAUSE));
+    const auto read = [&queue] {
+        incoming_t incoming = read_of({std::string(300'000, 'x')}, 400'000);
+        return queue.On_messages(incoming);
+    };
+    CHECK(read() == verdict_e::GO_ON);  // nobody has come yet
+    CHECK_FALSE(next(queue).empty());
+    CHECK(next(queue).empty());
+    CHECK(read() == verdict_e::REST);
+    queue.On_rested();  // and nobody came
+    CHECK(read() == verdict_e::GO_ON);
+    CHECK_FALSE(next(queue).empty());
+    CHECK(read() == verdict_e::REST);
+}
+
+TEST_CASE("message_queue: what a read shall bring at the most follows the room for messages") {
+    message_queue_c queue(bound(1000, overflow_e::PAUSE));
+    const std::size_t most = queue.Read_size();
+    incoming_t incoming = read_of(std::vector<std::string>(900, std::string(98, 'x')), 100'000);
+    queue.On_messages(incoming);
+    CHECK(queue.Read_size() < most);
+    CHECK(queue.Read_size() >= 100 * 100);
+    while (!next(queue).empty()) {
+    }
+    CHECK(queue.Read_size() >= 1000 * 100);
 }
 
 TEST_CASE("message_queue: PAUSE at the bound in messages or in bytes") {

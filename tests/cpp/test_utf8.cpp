@@ -145,3 +145,19 @@ TEST_CASE("is_utf8: an empty text is valid") {
     // A null pointer with size 0 is what an empty string_view holds.
     CHECK(wspool::protocol::is_utf8(nullptr, 0));
 }
+
+TEST_CASE("is_ascii: finds a byte above 127 wherever it stands, whatever the length") {
+    // Lengths around each step of the loops, and a start that no vector is aligned to.
+    for (std::size_t size = 0; size < 300; ++size) {
+        std::string text(size + 1, 'a');
+        const char* const begin = text.data() + 1;
+        CHECK(wspool::protocol::is_ascii(begin, size));
+        text[0] = '\x80';
+        CHECK(wspool::protocol::is_ascii(begin, size));
+        for (std::size_t at = 0; at < size; ++at) {
+            text[at + 1] = '\x80';
+            CHECK_FALSE(wspool::protocol::is_ascii(begin, size));
+            text[at + 1] = '\x7F';
+        }
+    }
+}

@@ -483,3 +483,46 @@ class TestLifetime:
             connection = opened(pool, server, on_message=lambda c, m: kept.append(m))
             connection.wait_closed(10)
         assert kept == texts
+
+    @pytest.mark.parametrize(
+        "keep",
+        [
+            lambda message: message,
+            memoryview,
+            lambda message: memoryview(message)[1:-1],
+            lambda message: (message.text, message)[1],
+            lambda message: (message.json(), message)[1],
+            lambda message: (message.at("/n"), message)[1],
+            lambda message: [message, hash(message)],
+        ],
+        ids=["message", "view", "slice", "text", "json", "at", "hash"],
+    )
+    def test_what_is_kept_stays_as_it_was(self, pool, keep):
+        """Payloads are lent for the time of the callback; whatever outlives it has a copy."""
+        sent = [f'{{"n": {number}, "x": "{"x" * (number % 700)}"}}' for number in range(5000)]
+        kept = []
+        with wspool.testing.replay(sent) as server:
+            connection = opened(
+                pool, server, on_message=lambda _connection, message: kept.append(keep(message))
+            )
+            connection.wait_closed(30)
+        assert len(kept) == len(sent)
+        for was, now in zip(map(keep, map(Message, sent)), kept, strict=True):
+            assert now == was
+
+    def test_kept_now_and_then(self, pool):
+        """Messages that are kept and others that are not may follow each other in any order."""
+        sent = [f"message {number}" for number in range(3000)]
+        kept = {}
+        count = 0
+
+        def on_message(_connection, message):
+            nonlocal count
+            if count % 7 in (0, 1, 5):
+                kept[count] = message
+            count += 1
+
+        with wspool.testing.replay(sent) as server:
+            opened(pool, server, on_message=on_message).wait_closed(30)
+        assert count == len(sent)
+        assert kept == {n: sent[n] for n in range(len(sent)) if n % 7 in (0, 1, 5)}

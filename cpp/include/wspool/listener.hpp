@@ -7,18 +7,11 @@
 
 #include "wspool/error.hpp"
 #include "wspool/export.hpp"
+#include "wspool/message_view.hpp"
 
 namespace wspool {
 
 class metadata_c;
-
-/// One received message. The bytes belong to the library and are valid only during the call
-/// that hands them out.
-struct message_view_t {
-    std::string_view payload;
-    std::int64_t received_ns = 0;  ///< Unix time of the read that completed it, in nanoseconds
-    bool is_text = false;          ///< text (valid UTF-8, RFC 6455 section 8.1) or binary
-};
 
 /// Receives what happens on one connection. The native way in: messages come as batches of
 /// slices, one call for all that one read brought.

@@ -35,13 +35,14 @@ public:
         ENDED = 8,
     };
 
-    /// Says what `Next` has found. The payload is valid until the next call of `Next`.
-    struct item_t {
-        std::string_view payload;
-        std::int64_t received_ns = 0;
-        bool is_text = false;
-        bool is_final = true;       ///< false: a fragment that others follow
+    /// Says what `Next` has found. The payload is valid until the next call of the consumer.
+    struct item_t : message_view_t {
         std::uint64_t dropped = 0;  ///< messages dropped right before this one
+    };
+    /// Messages that stand one behind the other, for `Next_run`.
+    struct run_t {
+        const message_view_t* messages = nullptr;
+        std::size_t count = 0;
     };
 
     /// With `ready`, events that were armed are posted there as `number`.
@@ -54,6 +55,12 @@ public:
 
     /// Takes the next message, or while streaming the next fragment; false if none is there now.
     bool Next(item_t& out);
+    /// Takes whole messages that stand one behind the other, at most `most`: the cheap way to take
+    /// many. They are valid until the next call of the consumer. None only means that `Next` has
+    /// to be asked, for nothing is there or what is there is not that simple.
+    run_t Next_run(std::size_t most);
+    /// Puts the last `count` messages of the run that was taken last back, to be taken again.
+    void Put_back(std::size_t count);
     /// Complete messages that `Next` would hand out now.
     [[nodiscard]] std::size_t Available();
     /// From now on `Next` hands out fragments as they come, and not only whole messages. Switched
@@ -75,48 +82,54 @@ public:
 
     // sink_c
     [[nodiscard]] bool Wants_fragments() const noexcept override;
+    [[nodiscard]] std::size_t Read_size() const noexcept override;
     void On_open(metadata_c& connection) noexcept override;
-    verdict_e On_messages(incoming_t* messages, std::size_t count) noexcept override;
+    verdict_e On_messages(incoming_t& incoming) noexcept override;
+    verdict_e On_piece(const message_view_t& piece, std::string&& storage) noexcept override;
+    void On_rested() noexcept override;
     void On_closing() noexcept override;
     void On_room() noexcept override;
     void On_end() noexcept override;
 
 private:
-    struct entry {
-        const char* data = nullptr;
-        std::size_t size = 0;
-        std::int64_t received_ns = 0;
-        std::uint64_t dropped = 0;
-        bool is_text = false;
-        bool is_first = true;
-        bool is_final = true;
-    };
-    /// Payloads one behind the other in one block, which never moves.
     struct chunk {
-        std::unique_ptr<char[]> block;
-        std::size_t capacity = 0;
-        std::size_t used = 0;
-        std::string storage;  // instead of a block: one large payload, taken over
-        std::vector<entry> entries;
-        std::size_t next = 0;  // of entries
+        std::shared_ptr<message_block_t> block;  // its messages are what waits
+        bool is_open = false;                    // more may be put into the block
+        std::size_t used = 0;                    // bytes of it
+        std::string storage;                     // of one large payload, instead of the bytes
+        std::vector<std::uint64_t> gaps;         // dropped before each, where that may be
+        std::size_t next = 0;                    // of the messages
+
+        [[nodiscard]] std::vector<message_view_t>& entries() const { return block->messages; }
+        [[nodiscard]] bool is_used_up() const { return next == block->messages.size(); }
     };
     using chunk_ptr = std::shared_ptr<chunk>;
 
-    void append(incoming_t& message, std::size_t expected);
+    verdict_e put(const message_view_t& message, std::size_t expected, std::string* storage);
+    void put_all(const incoming_t& incoming);
+    void take_over(incoming_t& incoming);
+    verdict_e put_done(std::unique_lock<std::mutex>& lock, verdict_e verdict);
+    void append(message_view_t message, std::size_t expected, std::string* storage);
+    bool join(const message_view_t& piece);
     chunk& room_for(std::size_t size, std::size_t expected);
     void drop_oldest();
     [[nodiscard]] bool full() const;
+    [[nodiscard]] bool is_ahead(std::size_t part) const;
     [[nodiscard]] unsigned happened() const;
     void notify(std::unique_lock<std::mutex>& lock, unsigned events);
     bool settle();
     void resume_reading(std::unique_lock<std::mutex>& lock);
     bool refill();
+    bool front_is_used_up();
+    void settle_if_due();
     void skip_rest();
-    bool pop(entry& out);
-    bool pop_shared(entry& out);
+    bool pop(message_view_t& out);
+    bool pop_shared(item_t& out);
 
     const queue_bound_t bound_;
     const bool hands_over_;  // whole chunks go to the consumer; not where the oldest may be dropped
+    const std::size_t settle_every_;  // messages taken
+    const std::size_t settle_bytes_;
     const std::shared_ptr<ready_list_c> ready_;
     const std::uint64_t number_;
 
@@ -124,7 +137,7 @@ private:
     std::condition_variable changed_;
     // All guarded by mutex_. Counts include what the consumer has taken over and not settled.
     std::deque<chunk_ptr> shared_;
-    chunk_ptr spare_;
+    chunk_ptr spare_;            // empty and open
     std::size_t messages_ = 0;   // complete ones
     std::size_t fragments_ = 0;  // entries that others of their message follow
     std::size_t bytes_ = 0;
@@ -141,11 +154,14 @@ private:
     bool takes_fragments_ = false;  // streaming, or skipping the rest of a message
     std::weak_ptr<metadata_c> connection_;
     std::atomic<bool> paused_{false};  // written under mutex_
+    bool resting_ = false;
+    bool is_quick_ = false;         // the consumer came since a rest was last in vain
+    std::size_t message_size_ = 0;  // on the wire, the mean of the last read's
 
     // The consumer's.
     std::deque<chunk_ptr> taken_;
     std::size_t taken_complete_ = 0;  // complete messages in taken_
-    chunk_ptr freed_;                 // the latest that is used up
+    std::vector<chunk_ptr> freed_;    // used up; the payload handed out last may lie in the latest
     chunk_ptr current_;               // what Next handed out lies in it, where chunks are shared
     std::string joined_;              // a message of several fragments
     bool in_message_ = false;         // a fragment of it has been handed out

@@ -66,10 +66,60 @@ frame_reader::parsed_e frame_reader::parse_header(const unsigned char* data, std
     return parsed_e::complete;
 }
 
-std::size_t frame_reader::consume(const char* data, std::size_t size) {
+/// What nearly all traffic is made of, in a loop of its own: unfragmented messages, not deflated,
+/// that lie whole in the input. Stops before anything else, which the rest of the reader judges.
+std::size_t frame_reader::take_slices(const char* data, std::size_t size,
+                                      std::vector<message_view_t>& out, std::int64_t received_ns) {
+    constexpr unsigned final_text = 0x81;
+    constexpr unsigned final_binary = 0x82;
+    const std::size_t most = room();
+    std::size_t at = 0;
+    while (size - at >= 2) {
+        const auto* const head = reinterpret_cast<const unsigned char*>(data + at);
+        const bool is_text = head[0] == final_text;
+        if (!is_text && head[0] != final_binary) break;
+        std::size_t length = head[1];
+        std::size_t header_size = 2;
+        if (length == 126) {
+            header_size = 4;
+            if (size - at < header_size) break;
+            length = static_cast<std::size_t>(head[2]) << 8 | head[3];
+            if (length < 126) break;  // not in its shortest form
+        } else if (length == 127) {
+            header_size = 10;
+            if (size - at < header_size) break;
+            length = 0;
+            for (int i = 2; i < 10; ++i) length = length << 8 | head[i];
+            if (length <= 0xFFFF) break;  // as above
+        } else if (length > 127) {
+            break;  // masked
+        }
+        if (length > most || size - at - header_size < length) break;
+        const char* const payload = data + at + header_size;
+        const text_check_t text = is_text ? check_text(payload, length) : text_check_t{true, false};
+        if (!text.is_valid) {
+            fail(1007, "invalid UTF-8 in text");
+            break;
+        }
+        out.push_back({{payload, length}, received_ns, is_text, text.is_ascii});
+        at += header_size + length;
+    }
+    if (at != 0 && peeked_bytes_ != 0) {
+        peeked_.reset();
+        peeked_bytes_ = 0;
+    }
+    return at;
+}
+
+std::size_t frame_reader::consume(const char* data, std::size_t size,
+                                  std::vector<message_view_t>& out, std::int64_t received_ns) {
     has_control_ = false;
     std::size_t at = 0;
     while (at < size && !failure_) {
+        if (!in_message_) {
+            at += take_slices(data + at, size - at, out, received_ns);
+            if (at == size || failure_) break;
+        }
         if (in_frame_) {
             const auto piece =
                 static_cast<std::size_t>(std::min<std::uint64_t>(size - at, frame_left_));
@@ -95,7 +145,7 @@ std::size_t frame_reader::consume(const char* data, std::size_t size) {
                 has_control_ = true;
                 return at;
             }
-            if (!whole_message(frame, payload)) break;
+            if (!whole_frame(frame, payload)) break;
         } else if (frame.size + frame.length < small_frame) {
             if (!is_control(frame.opcode)) peek_text(frame, payload, available);
             break;
@@ -172,29 +222,24 @@ std::size_t frame_reader::room() const {
 
 void frame_reader::hand_out(bool final) {
     handed_out_ += message_.size();
-    if (final && !any_fragment_out_)
-        sink_.on_message(std::move(message_), is_text_);
-    else
-        sink_.on_fragment(std::move(message_), is_text_, !any_fragment_out_, final);
-    message_ = std::string();
+    if (final && !any_fragment_out_ && message_.size() < long_message) {
+        sink_.on_joined(std::string_view(message_), is_text_);
+        message_.clear();
+        if (message_.capacity() > long_message) message_ = std::string();
+    } else {
+        if (final && !any_fragment_out_)
+            sink_.on_joined(std::move(message_), is_text_);
+        else
+            sink_.on_fragment(std::move(message_), is_text_, !any_fragment_out_, final);
+        message_ = std::string();
+    }
     any_fragment_out_ = !final;
     if (final) handed_out_ = 0;
 }
 
-bool frame_reader::whole_message(const header& frame, const char* payload) {
-    const auto length = static_cast<std::size_t>(frame.length);
-    if (frame.opcode != opcode_e::continuation && frame.final && !frame.compressed) {
-        const bool is_text = frame.opcode == opcode_e::text;
-        if (is_text && !is_utf8(payload, length)) return fail(1007, "invalid UTF-8 in text");
-        if (peeked_bytes_ != 0) {
-            peeked_.reset();
-            peeked_bytes_ = 0;
-        }
-        sink_.on_message(std::string_view(payload, length), is_text);
-        return true;
-    }
+bool frame_reader::whole_frame(const header& frame, const char* payload) {
     begin_data(frame);
-    return take(payload, length) && finish_frame(frame.final);
+    return take(payload, static_cast<std::size_t>(frame.length)) && finish_frame(frame.final);
 }
 
 /// RFC 6455 sections 5.5.1 and 7.4.

@@ -5,20 +5,22 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "protocol/deflate.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/utf8.hpp"
+#include "wspool/message_view.hpp"
 
 namespace wspool::protocol {
 
-/// Takes complete messages from a frame_reader.
+/// Takes from a frame_reader what does not lie whole in its input.
 class message_sink {
 public:
-    /// A message that lies whole in the bytes given to `consume`.
-    virtual void on_message(std::string_view payload, bool is_text) = 0;
-    /// A message put together from several reads or frames.
-    virtual void on_message(std::string&& payload, bool is_text) = 0;
+    /// A short message put together from several reads or frames, or inflated. Valid in the call.
+    virtual void on_joined(std::string_view payload, bool is_text) = 0;
+    /// A long one, to be taken over.
+    virtual void on_joined(std::string&& payload, bool is_text) = 0;
     /// A fragment of a message; only after `frame_reader::set_fragments`.
     virtual void on_fragment(std::string&& payload, bool is_text, bool first, bool final) = 0;
 
@@ -35,7 +37,7 @@ struct failure {
 
 /// Reads a server's frames: bytes in, messages and control frames out. No I/O.
 ///
-/// A message that lies whole in the input goes out as a slice of it, without a copy. An
+/// A message that lies whole in the input goes out as a slice of it, without a copy or a call. An
 /// incomplete frame below `small_frame` is left unconsumed, for the caller to give again with
 /// what follows; a larger one is taken in as it comes.
 ///
@@ -44,6 +46,8 @@ class frame_reader {
 public:
     /// What an unconsumed rest is smaller than.
     static constexpr std::size_t small_frame = 4096;
+    /// What a message that was put together goes out in a string of its own from.
+    static constexpr std::size_t long_message = 4096;
 
     explicit frame_reader(message_sink& sink) : sink_(sink) {}
 
@@ -59,8 +63,11 @@ public:
     }
 
     /// Reads frames until the input ends, a control frame is complete or something fails.
-    /// Returns the bytes consumed; see `has_control()` and `failed()`.
-    std::size_t consume(const char* data, std::size_t size);
+    /// Returns the bytes consumed; see `has_control()` and `failed()`. Slices of the input are
+    /// appended to `out`, stamped with `received_ns`; what else is found goes to the sink, which
+    /// may append to it as well, so that the order is kept.
+    std::size_t consume(const char* data, std::size_t size, std::vector<message_view_t>& out,
+                        std::int64_t received_ns);
 
     /// True after `consume` stopped behind a control frame, until the next `consume`.
     [[nodiscard]] bool has_control() const { return has_control_; }
@@ -84,13 +91,15 @@ private:
     };
     enum class parsed_e { complete, incomplete, failed };
 
+    std::size_t take_slices(const char* data, std::size_t size, std::vector<message_view_t>& out,
+                            std::int64_t received_ns);
     parsed_e parse_header(const unsigned char* data, std::size_t size, header& out);
     void begin_data(const header& frame);
     bool take(const char* data, std::size_t size);
     bool take_plain(const char* data, std::size_t size);
     bool inflated(inflater::result_e result);
     bool finish_frame(bool final);
-    bool whole_message(const header& frame, const char* payload);
+    bool whole_frame(const header& frame, const char* payload);
     bool check_close(std::string_view payload);
     bool peek_text(const header& frame, const char* payload, std::size_t available);
     [[nodiscard]] std::size_t room() const;

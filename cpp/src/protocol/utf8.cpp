@@ -1,6 +1,19 @@
 #include "protocol/utf8.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 #include <simdjson.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define WSPOOL_X86_64
+#endif
+// Into functions for other targets, too.
+#ifdef __GNUC__
+#define WSPOOL_ALWAYS_INLINE __attribute__((always_inline)) inline
+#else
+#define WSPOOL_ALWAYS_INLINE inline
+#endif
 
 namespace wspool::protocol {
 
@@ -49,7 +62,56 @@ std::size_t incomplete_tail(const unsigned char* text, std::size_t size) {
     return 0;
 }
 
+/// One pass of ORs, in vectors of the target: most text is ASCII, and this is the cheapest way to
+/// know.
+WSPOOL_ALWAYS_INLINE bool has_no_high_bit(const char* text, std::size_t size) {
+    using vector_t = std::uint64_t __attribute__((vector_size(32)));
+    using unaligned_t = std::uint64_t __attribute__((vector_size(32), aligned(1), may_alias));
+    constexpr std::uint64_t high_bits = 0x8080808080808080U;
+    constexpr std::size_t step = 2 * sizeof(vector_t);
+    std::uint64_t all = 0;
+    // The last step may overlap the one before: cheaper than going on in small ones.
+    if (size >= step) {
+        const char* const last = text + size - step;
+        const auto* at = reinterpret_cast<const unaligned_t*>(last);
+        vector_t one = at[0];
+        vector_t two = at[1];
+        at = reinterpret_cast<const unaligned_t*>(text);
+        for (; reinterpret_cast<const char*>(at) < last; at += 2) {
+            one |= at[0];
+            two |= at[1];
+        }
+        one |= two;
+        all = one[0] | one[1] | one[2] | one[3];
+    } else if (size >= sizeof all) {
+        const char* const last = text + size - sizeof all;
+        std::uint64_t word = 0;
+        for (const char* at = text; at < last; at += sizeof all) {
+            std::memcpy(&word, at, sizeof word);
+            all |= word;
+        }
+        std::memcpy(&word, last, sizeof word);
+        all |= word;
+    } else {
+        for (std::size_t i = 0; i < size; ++i) all |= static_cast<unsigned char>(text[i]);
+    }
+    return (all & high_bits) == 0;
+}
+
+bool is_ascii_here(const char* text, std::size_t size) { return has_no_high_bit(text, size); }
+
+#ifdef WSPOOL_X86_64
+__attribute__((target("avx2"))) bool is_ascii_avx2(const char* text, std::size_t size) {
+    return has_no_high_bit(text, size);
+}
+const auto is_ascii_best = __builtin_cpu_supports("avx2") ? is_ascii_avx2 : is_ascii_here;
+#else
+constexpr auto is_ascii_best = is_ascii_here;
+#endif
+
 }  // namespace
+
+bool is_ascii(const char* text, std::size_t size) { return is_ascii_best(text, size); }
 
 bool is_utf8(const char* text, std::size_t size) { return simdjson::validate_utf8(text, size); }
 
@@ -63,7 +125,7 @@ bool utf8_validator::consume(const char* text, std::size_t size) {
     }
     if (size == 0) return true;
     const std::size_t tail = incomplete_tail(bytes, size);
-    if (!is_utf8(reinterpret_cast<const char*>(bytes), size - tail)) return false;
+    if (!check_text(reinterpret_cast<const char*>(bytes), size - tail).is_valid) return false;
     for (std::size_t i = 0; i < tail; ++i) partial_[i] = bytes[size - tail + i];
     held_ = tail;
     return tail == 0 || can_begin_character(partial_.data(), tail);

@@ -22,7 +22,20 @@ private:
     std::size_t held_ = 0;
 };
 
+/// Whether no byte is above 127.
+[[nodiscard]] bool is_ascii(const char* text, std::size_t size);
+
 /// Whole text at once, by SIMD.
 [[nodiscard]] bool is_utf8(const char* text, std::size_t size);
+
+struct text_check_t {
+    bool is_valid;
+    bool is_ascii;
+};
+/// Whole text at once: whether it is valid UTF-8, and no more than ASCII.
+[[nodiscard]] inline text_check_t check_text(const char* text, std::size_t size) {
+    const bool ascii = is_ascii(text, size);
+    return {ascii || is_utf8(text, size), ascii};
+}
 
 }  // namespace wspool::protocol

@@ -16,7 +16,6 @@ void batch::run(bool with_messages) {
 }
 
 void batch::clear() {
-    current_.reset();
     events_.clear();
     messages_.clear();
     if (!kept_.empty()) kept_.clear();

@@ -32,21 +32,20 @@ public:
 class batch {
 public:
     [[nodiscard]] bool empty() const { return events_.empty(); }
-    /// The consumer of the messages added from now on.
-    void begin(std::shared_ptr<consumer> target) { current_ = std::move(target); }
-    /// Adds a message whose payload stays until the end of the turn.
-    void add(const message_view_t& message) {
-        if (events_.empty() || events_.back().target != current_) {
-            events_.push_back({current_, messages_.size(), 0, nullptr});
+    /// Where a reader appends messages for one consumer; `append_done` must follow. Payloads stay
+    /// until the end of the turn, or are kept by `keep`.
+    [[nodiscard]] std::vector<message_view_t>& messages() { return messages_; }
+    /// Says whose the messages are that were appended since there were `before`.
+    void append_done(const std::shared_ptr<consumer>& target, std::size_t before) {
+        const std::size_t added = messages_.size() - before;
+        if (added == 0) return;
+        if (events_.empty() || events_.back().target != target) {
+            events_.push_back({target, before, 0, nullptr});
         }
-        messages_.push_back(message);
-        ++events_.back().count;
+        events_.back().count += added;
     }
-    /// Adds a message and takes its payload over.
-    void add(std::string&& payload, bool is_text, std::int64_t received_ns) {
-        kept_.push_back(std::move(payload));
-        add(message_view_t{kept_.back(), received_ns, is_text});
-    }
+    /// Keeps a payload for as long as the batch.
+    std::string_view keep(std::string&& payload) { return kept_.emplace_back(std::move(payload)); }
     /// Adds a call of user code that is not a message; must not throw.
     void add(std::function<void()> call);
     /// Calls user code in order; without messages when the loop is being stopped.
@@ -64,22 +63,16 @@ private:
     };
     [[nodiscard]] std::size_t bytes_of(const event& e) const;
 
-    std::shared_ptr<consumer> current_;
     std::vector<event> events_;
     std::vector<message_view_t> messages_;
     std::deque<std::string> kept_;
     bool detached_ = false;
 };
 
-/// What one turn of the loop has for a sink.
+/// What one turn of the loop has for a sink, as far as it does not lie in the read buffer.
 struct staged {
-    std::vector<incoming_t> messages;
-    std::deque<std::string> kept;  // what does not lie in the read buffer
-
-    void clear() {
-        messages.clear();
-        if (!kept.empty()) kept.clear();
-    }
+    std::vector<message_view_t> messages;
+    std::deque<std::string> kept;  // short payloads
 };
 
 }  // namespace wspool::runtime

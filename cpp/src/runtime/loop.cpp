@@ -94,7 +94,7 @@ void loop::leave() {
 
 char* loop::cipher_buffer() {
     worker& me = current();
-    if (!me.cipher) me.cipher.reset(new char[read_buffer_size]);
+    if (!me.cipher) me.cipher.reset(new char[cipher_buffer_size]);
     return me.cipher.get();
 }
 
@@ -128,7 +128,6 @@ void loop::thread_main() {
 /// Runs what is left on the loop: handlers of ended operations keep connections alive, and these
 /// the loop. Connections that end here still get their last call.
 void loop::wind_up(worker& me) {
-    if (!me.plain) me.plain.reset(new char[read_buffer_size]);
     me.runs_loop = true;
     work_.reset();
     const auto run_rest = [&] {
@@ -176,7 +175,6 @@ void loop::stand_by(std::unique_lock<std::mutex>& lock) {
 }
 
 void loop::run(worker& me) {
-    if (!me.plain) me.plain.reset(new char[read_buffer_size]);
     while (!stopping_.load(std::memory_order_relaxed)) {
         io_.run_one();
         while (!me.turn->empty()) {

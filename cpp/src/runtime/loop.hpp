@@ -15,6 +15,7 @@
 
 #include <asio.hpp>
 
+#include "runtime/block_pool.hpp"
 #include "runtime/delivery.hpp"
 
 namespace wspool::runtime {
@@ -32,7 +33,8 @@ namespace wspool::runtime {
 class loop : public std::enable_shared_from_this<loop> {
 public:
     static constexpr std::chrono::milliseconds stall_threshold{20};
-    static constexpr std::size_t read_buffer_size = 128 * 1024;
+    static constexpr std::size_t plain_buffer_size = block_pool::block_size;
+    static constexpr std::size_t cipher_buffer_size = 256 * 1024;
 
     loop();
     ~loop();
@@ -69,9 +71,18 @@ public:
     [[nodiscard]] batch& turn() { return *current().turn; }
     /// What this turn has for the sink of the connection that is being read. Loop thread.
     [[nodiscard]] staged& for_sink() { return current().for_sink; }
-    /// Read buffers of the thread that runs the loop, `read_buffer_size` bytes each, for one
-    /// read a turn: what `turn()` refers to lies in the plain one until the turn's end.
-    [[nodiscard]] char* plain_buffer() { return current().plain.get(); }
+    /// The read buffer of the thread that runs the loop, `plain_buffer_size` bytes, for one read a
+    /// turn: what `turn()` refers to lies in it until the turn's end.
+    [[nodiscard]] char* plain_buffer() { return plain_block()->bytes.get(); }
+    /// The block that it is.
+    [[nodiscard]] const std::shared_ptr<message_block_t>& plain_block() {
+        worker& me = current();
+        if (!me.plain) me.plain = blocks_->take();
+        return me.plain;
+    }
+    /// Somebody keeps the read buffer: the next turn gets another.
+    void leave_plain_block() { current().plain.reset(); }
+    /// For ciphertext, `cipher_buffer_size` bytes.
     [[nodiscard]] char* cipher_buffer();
 
 private:
@@ -84,7 +95,7 @@ private:
         std::unique_ptr<batch> turn = std::make_unique<batch>();
         std::unique_ptr<batch> running = std::make_unique<batch>();
         staged for_sink;
-        std::unique_ptr<char[]> plain;
+        std::shared_ptr<message_block_t> plain;
         std::unique_ptr<char[]> cipher;
     };
 
@@ -99,6 +110,7 @@ private:
     void run_batch(worker& me, batch& work);
     void wind_up(worker& me);
 
+    const std::shared_ptr<block_pool> blocks_ = std::make_shared<block_pool>();
     asio::io_context io_;
     asio::executor_work_guard<asio::io_context::executor_type> work_;
 
