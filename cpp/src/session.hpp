@@ -4,7 +4,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -283,7 +282,7 @@ private:
         std::uint64_t until = 0;  // of all bytes ever put into the outbox
         websocketpp::transport::write_handler handler;
     };
-    std::deque<pending_write> pending_writes_;
+    std::vector<pending_write> pending_writes_;
     transport::byte_buffer writing_;  // taken from the outbox, not yet given to the stream
 
     // Keepalive; loop thread
@@ -300,7 +299,7 @@ private:
         on_pong_t on_pong;
     };
     mutable std::mutex out_mutex_;
-    std::deque<ping_t> pings_;
+    std::vector<ping_t> pings_;
     std::condition_variable out_room_;
     transport::byte_buffer outbox_;
     std::uint64_t outbox_total_ = 0;

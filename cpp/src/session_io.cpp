@@ -442,7 +442,7 @@ void session::complete_writes() {
     if (has_room && sink_) sink_->On_room();
     while (!pending_writes_.empty() && pending_writes_.front().until <= written) {
         const auto handler = std::move(pending_writes_.front().handler);
-        pending_writes_.pop_front();
+        pending_writes_.erase(pending_writes_.begin());
         handler(error_code());
     }
 }

@@ -78,7 +78,7 @@ bool session::on_ping() { return may_answer_ping(); }
 
 /// An answer stands for all pings sent before the one it names (RFC 6455 section 5.5.3).
 void session::on_pong(std::string_view payload) {
-    std::deque<ping_t> answered;
+    std::vector<ping_t> answered;
     {
         const std::lock_guard lock(out_mutex_);
         const auto named = std::find_if(pings_.begin(), pings_.end(), [&](const ping_t& ping) {
@@ -107,7 +107,7 @@ void session::answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds
 }
 
 void session::drop_pings() {
-    std::deque<ping_t> unanswered;
+    std::vector<ping_t> unanswered;
     {
         const std::lock_guard lock(out_mutex_);
         unanswered.swap(pings_);

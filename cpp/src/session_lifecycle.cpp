@@ -103,8 +103,7 @@ void session::connect(websocketpp::transport::connect_handler handler) {
 void session::connected(error_ptr error, transport::stream::socket_t socket) {
     connector_.reset();
     if (error) return connect_failed(std::move(error));
-    stream_.socket() = std::move(socket);
-    stream_.prepare();
+    stream_.adopt(std::move(socket));
     update_addresses();
     if (!uri_.secure) return connect_done();
     const std::string& name = options_for_uri().server_hostname;
@@ -196,8 +195,13 @@ void session::on_open() {
     {
         const std::lock_guard lock(out_mutex_);
         outbox_closed_ = false;
+        outbox_.shrink();
         if (!stream_.is_tls()) direct_socket_ = stream_.socket().native_handle();
     }
+    // What the handshake needed: a connection may be idle from here on.
+    writing_.shrink();
+    stream_.shrink();
+    const_cast<handshake_request&>(connection_->get_request()).set_raw({});
     status_.store(status_e::OPENED);
     start_keepalive();
     if (sink_) return sink_->On_open(*this);

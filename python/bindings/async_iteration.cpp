@@ -5,23 +5,34 @@
 namespace wspool::python {
 namespace {
 
-/// What `__anext__` returns. Awaited, it takes a message that is there, at a fraction of a
-/// coroutine's price; only if there is none it makes one, `_anext_later`, and passes everything on
-/// to it. Before it is awaited it takes nothing, so none is lost if that never happens.
+/// How a message is handed out; null is iteration. Checked by who stores it.
+decode_e decode_of(PyObject* decode) {
+    if (decode == nullptr || decode == Py_None) return decode_e::BY_TYPE;
+    return decode == Py_True ? decode_e::TO_TEXT : decode_e::TO_BYTES;
+}
+
+/// What `__anext__` and `_receive` return. Awaited, it takes a message that is there, at a fraction
+/// of a coroutine's price, and waits for one by a future of the event loop. Only what is rare, the
+/// end and its exceptions, is left to a coroutine: `_anext_later` or `_recv_later`, to which
+/// everything is passed on then. Before it is awaited it takes nothing, so none is lost if that
+/// never happens.
 struct next_object {
     PyObject_HEAD PyObject* connection;  ///< owned; null once the result has been given
     PyObject* later;                     ///< owned; null before it was needed
+    PyObject* waiter;                    ///< owned; the future that is waited for, or None: a turn
+    PyObject* decode;                    ///< owned; null for iteration
 };
 
 extern PyTypeObject next_type;
+
+PyObject* new_waiter_name = nullptr;  // made once, never freed
 
 /// One freed object, kept for the next message: `async for` drops it before it asks again.
 next_object* spare = nullptr;
 
 next_object* next_of(PyObject* object) { return reinterpret_cast<next_object*>(object); }
 
-/// __anext__
-PyObject* make_next(PyObject* connection) {
+PyObject* make(PyObject* connection, PyObject* decode) {
     next_object* made = spare;
     if (made != nullptr) {
         spare = nullptr;
@@ -31,27 +42,55 @@ PyObject* make_next(PyObject* connection) {
         if (made == nullptr) return nullptr;
     }
     Py_INCREF(connection);
+    Py_XINCREF(decode);
     made->connection = connection;
     made->later = nullptr;
+    made->waiter = nullptr;
+    made->decode = decode;
     PyObject_GC_Track(made);
     return reinterpret_cast<PyObject*>(made);
 }
+
+/// __anext__
+PyObject* make_next(PyObject* connection) { return make(connection, nullptr); }
 
 /// A task that is dropped while it waits is in a cycle with what it waits for, this included.
 int traverse(PyObject* object, visitproc visit, void* arg) {
     Py_VISIT(next_of(object)->connection);
     Py_VISIT(next_of(object)->later);
+    Py_VISIT(next_of(object)->waiter);
+    Py_VISIT(next_of(object)->decode);
     return 0;
 }
 
 int clear(PyObject* object) {
     Py_CLEAR(next_of(object)->connection);
     Py_CLEAR(next_of(object)->later);
+    Py_CLEAR(next_of(object)->waiter);
+    Py_CLEAR(next_of(object)->decode);
     return 0;
+}
+
+/// The wait is over, one way or the other: others may receive.
+void wait_ended(next_object* self) {
+    if (self->waiter == nullptr) return;
+    pull_of(self->connection)->receiving = false;
+    Py_CLEAR(self->waiter);
+}
+
+/// The wait was given up, so the future may never be done. -1 with an exception set.
+int give_up_waiting(next_object* self) {
+    if (self->connection == nullptr || self->waiter == nullptr) return 0;
+    PyObject* const waiters = PyObject_GetAttrString(self->connection, "_waiters");
+    const int discarded = waiters == nullptr ? -1 : PySet_Discard(waiters, self->waiter);
+    Py_XDECREF(waiters);
+    wait_ended(self);
+    return discarded;
 }
 
 void deallocate(PyObject* object) {
     PyObject_GC_UnTrack(object);
+    if (next_of(object)->connection != nullptr) wait_ended(next_of(object));
     clear(object);
     if (spare == nullptr)
         spare = next_of(object);
@@ -65,16 +104,48 @@ PyObject* later_of(next_object* self) {
         PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited __anext__()");
         return nullptr;
     }
-    if (self->later == nullptr)
-        self->later = PyObject_CallMethod(self->connection, "_anext_later", nullptr);
+    if (self->later == nullptr) {
+        self->later =
+            self->decode == nullptr
+                ? PyObject_CallMethod(self->connection, "_anext_later", nullptr)
+                : PyObject_CallMethod(self->connection, "_recv_later", "OO", Py_None, self->decode);
+    }
     return self->later;
+}
+
+/// What to wait for, or null: with an exception set, or because the end has come.
+PyObject* wait_for_more(next_object* self, PyObject** message) {
+    auto* const pull = pull_of(self->connection);
+    if (pull->spent) {
+        Py_INCREF(Py_None);  // one turn for the loop's other tasks
+        return Py_None;
+    }
+    while (true) {
+        // Asked before the queue: what came before the end is in it then.
+        const bool ended = pull->queue->Has_ended();
+        *message = next_in_turn(self->connection, decode_of(self->decode));
+        if (*message != nullptr || PyErr_Occurred() != nullptr || ended) return nullptr;
+        if (!pull->queue->Arm(message_queue_c::READABLE))
+            return PyObject_CallMethodNoArgs(self->connection, new_waiter_name);
+    }
 }
 
 PySendResult send(PyObject* object, PyObject* value, PyObject** result) {
     auto* const self = next_of(object);
     *result = nullptr;
     if (self->later == nullptr && self->connection != nullptr) {
-        *result = next_in_turn(self->connection, decode_e::BY_TYPE);
+        wait_ended(self);
+        *result = next_in_turn(self->connection, decode_of(self->decode));
+        if (*result == nullptr && PyErr_Occurred() == nullptr) {
+            PyObject* const waiter = wait_for_more(self, result);
+            if (waiter != nullptr) {
+                pull_of(self->connection)->receiving = true;
+                Py_INCREF(waiter);
+                self->waiter = waiter;
+                *result = waiter;
+                return PYGEN_NEXT;
+            }
+        }
         if (*result == nullptr && PyErr_Occurred() != nullptr) return PYGEN_ERROR;
     }
     PySendResult sent = PYGEN_RETURN;
@@ -96,8 +167,12 @@ PyObject* iterate(PyObject* object) {
     return nullptr;
 }
 
+/// Such as the CancelledError of a task that waits. It goes through a coroutine, which knows the
+/// forms that `throw` takes.
 PyObject* throw_into(PyObject* object, PyObject* args) {
-    PyObject* const later = later_of(next_of(object));
+    auto* const self = next_of(object);
+    if (give_up_waiting(self) < 0) return nullptr;
+    PyObject* const later = later_of(self);
     if (later == nullptr) return nullptr;
     PyObject* const method = PyObject_GetAttrString(later, "throw");
     PyObject* const result = method == nullptr ? nullptr : PyObject_CallObject(method, args);
@@ -108,9 +183,22 @@ PyObject* throw_into(PyObject* object, PyObject* args) {
 PyObject* close(PyObject* object, PyObject* /*unused*/) {
     auto* const self = next_of(object);
     if (self->later != nullptr) return PyObject_CallMethod(self->later, "close", nullptr);
+    if (give_up_waiting(self) < 0) return nullptr;
     Py_CLEAR(self->connection);
     Py_RETURN_NONE;
 }
+
+/// _receive(decode): what `recv` awaits.
+PyObject* receive(PyObject* connection, PyObject* decode) {
+    if (decode == Py_None) return make(connection, decode);
+    const int truth = PyObject_IsTrue(decode);
+    return truth < 0 ? nullptr : make(connection, truth == 1 ? Py_True : Py_False);
+}
+
+PyMethodDef async_pull_methods[] = {
+    {"_receive", receive, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
 
 PyMethodDef next_methods[] = {
     {"throw", throw_into, METH_VARARGS, nullptr},
@@ -142,7 +230,7 @@ PyTypeObject next_type = [] {
     return type;
 }();
 
-PyAsyncMethods async_pull_methods = {nullptr, self_of, make_next, nullptr};
+PyAsyncMethods async_pull_slots = {nullptr, self_of, make_next, nullptr};
 
 }  // namespace
 
@@ -155,11 +243,14 @@ PyTypeObject async_pull_type = [] {
     type.tp_basicsize = sizeof(pull_object);
     type.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE;
     type.tp_base = &pull_type;
-    type.tp_as_async = &async_pull_methods;
+    type.tp_as_async = &async_pull_slots;
+    type.tp_methods = async_pull_methods;
     return type;
 }();
 
 int ready_async_types() {
+    new_waiter_name = PyUnicode_InternFromString("_new_waiter");
+    if (new_waiter_name == nullptr) return -1;
     if (PyType_Ready(&next_type) != 0) return -1;
     return PyType_Ready(&async_pull_type);
 }

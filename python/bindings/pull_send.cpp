@@ -34,7 +34,7 @@ PyObject* sent(PyObject* self, const error_ptr& error) {
 
 }  // namespace
 
-/// _try_send(message, text) -> bool
+/// _try_send(message, text) -> bool; False also for what is not a message by itself
 PyObject* try_send(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     auto* const handle = handle_of(self);
     if (handle == nullptr) return nullptr;
@@ -42,6 +42,7 @@ PyObject* try_send(PyObject* self, PyObject* const* args, Py_ssize_t count) {
         PyErr_SetString(PyExc_TypeError, "_try_send() takes 2 arguments");
         return nullptr;
     }
+    if (!payload_view::accepts(args[0])) Py_RETURN_FALSE;
     payload_view payload;
     if (!payload.take(args[0], "message")) return nullptr;
     const int text = truth_of(args[1], payload.is_text());

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -45,6 +46,23 @@ _NO_CALLBACKS = Callbacks()
 _ENDING = (Status.CLOSING, Status.CLOSED)
 
 
+class _Opened(Future[Status]):
+    """What ``opened`` is. Nobody can cancel it: it is only told what happened."""
+
+    #: For all that are done. Those who wait have the one that they wait on, and who comes later
+    #: only takes the lock to see that there is nothing to wait for.
+    _of_all_done = threading.Condition()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_running_or_notify_cancel()
+
+    def settle(self, status: Status) -> None:
+        """Set the result, and let the condition go: 1.3 KB that no connection needs any more."""
+        self.set_result(status)
+        self._condition = self._of_all_done
+
+
 class Connection(ConnectionInfo, native.Connection):
     """A WebSocket connection (RFC 6455). ``Endpoint.create_new_connection`` makes it.
 
@@ -79,9 +97,7 @@ class Connection(ConnectionInfo, native.Connection):
         self._callbacks = callbacks
         # True once the last callback has returned; the endpoint's, under its lock.
         self.ended = False
-        self.opened: Future[Status] = Future()
-        # Nobody can cancel it: it is only told what happened.
-        self.opened.set_running_or_notify_cancel()
+        self.opened = _Opened()
 
     def __enter__(self) -> Self:
         return self
@@ -186,13 +202,13 @@ class Connection(ConnectionInfo, native.Connection):
     def _on_open(self) -> None:
         self._endpoint.remember(self)
         self._call(self._callbacks.on_open, self)
-        self.opened.set_result(Status.OPENED)
+        self.opened.settle(Status.OPENED)
 
     def _on_fail(self, failure: NativeError) -> None:
         self._error = self._describe(failure)
         self._call(self._callbacks.on_fail, self, self._error)
         self._end()
-        self.opened.set_result(Status.FAILED)
+        self.opened.settle(Status.FAILED)
 
     def _on_close(self, code: int, reason: str) -> None:
         self._call(self._callbacks.on_close, self, code, reason)

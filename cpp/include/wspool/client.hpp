@@ -33,7 +33,7 @@ struct client_config : public websocketpp::config::core_client {
     static const long timeout_open_handshake = 0;
     static const long timeout_pong = 0;
     // Only the handshake's answer passes through this buffer; frames are read through the loop's.
-    static const std::size_t connection_read_buffer_size = 1024;
+    static const std::size_t connection_read_buffer_size = 512;
     // Without bound here: the frame reader enforces options_t::max_size.
     static const std::size_t max_message_size = static_cast<std::size_t>(-1);
 };

@@ -184,6 +184,7 @@ detail::header_list_t request_fields(const uri_t& uri, const options_t& options,
         fields.emplace_back("User-Agent", options.user_agent);
     }
     fields.insert(fields.end(), extra.begin(), extra.end());
+    fields.shrink_to_fit();  // the connection keeps them
     return fields;
 }
 

@@ -49,7 +49,18 @@ stream::address_t stream::remote_address() const {
     return unknown ? address_t() : text_of(address);
 }
 
-void stream::prepare() {
+void stream::adopt(socket_t&& socket) {
+    std::error_code failed;
+    const auto address = socket.local_endpoint(failed);
+    socket_ = std::move(socket);
+#ifdef __linux__
+    // Since connecting waited for writability, Asio's epoll would tell of it with every wait for
+    // input: a second wake-up a message. Registered anew, it does so only if that is asked for.
+    if (!failed) {
+        const auto descriptor = socket_.release(failed);
+        if (!failed) socket_.assign(address.protocol(), descriptor, failed);
+    }
+#endif
     std::error_code ignored;
     socket_.native_non_blocking(true, ignored);
     socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
@@ -122,14 +133,10 @@ stream::result_e stream::read(char* out, std::size_t size, char* scratch, std::s
                               std::size_t& count) {
     more_ = false;
     if (!tls_) return receive(out, size, count);
-    count = 0;
     bool received = false;
     while (true) {
-        std::size_t piece = 0;
-        switch (tls_->read(out + count, size - count, piece)) {
+        switch (tls_->read(out, size, count)) {
             case tls_session::step_e::done:
-                count += piece;
-                if (count < size) continue;
                 tls_->keep_rest();
                 more_ = true;  // a record may be half read, inside OpenSSL as well
                 return result_e::done;

@@ -35,8 +35,9 @@ public:
     /// Empty and 0 where the system does not know, as after a loss.
     [[nodiscard]] address_t local_address() const;
     [[nodiscard]] address_t remote_address() const;
-    /// Sets what every connection wants: no Nagle, no blocking, no SIGPIPE.
-    void prepare();
+    /// Takes a connected socket, and sets what every connection wants: no Nagle, no blocking, no
+    /// SIGPIPE.
+    void adopt(socket_t&& socket);
 
     /// See `tls_session`.
     void start_tls(std::shared_ptr<const tls_context_c> context, const std::string& server_name,
@@ -56,6 +57,8 @@ public:
     std::size_t write(const char* bytes, std::size_t size);
     /// Gives to the system what it takes. `done`: nothing is left.
     result_e flush();
+    /// Frees the memory of output that has gone.
+    void shrink() { (tls_ ? tls_->output() : out_).shrink(); }
     [[nodiscard]] std::size_t unsent() const { return out_.size() + tls_unsent(); }
 
     template <typename Handler>

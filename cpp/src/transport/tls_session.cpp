@@ -97,6 +97,8 @@ tls_session::tls_session(std::shared_ptr<const tls_context_c> context,
             X509_VERIFY_PARAM_set1_host(parameters, server_name.c_str(), server_name.size());
         }
     }
+    // Else each record costs two calls of the BIO.
+    SSL_set_read_ahead(ssl_.get(), 1);
     SSL_set_connect_state(ssl_.get());
 }
 
@@ -146,17 +148,26 @@ tls_session::step_e tls_session::handshake() {
     return result(SSL_do_handshake(ssl_.get()));
 }
 
+bool tls_session::has_input() const {
+    return input_size_ != 0 || !kept_.empty() || SSL_has_pending(ssl_.get()) == 1;
+}
+
 tls_session::step_e tls_session::read(char* out, std::size_t size, std::size_t& count) {
+    // Once for all records: those that are read well leave nothing in OpenSSL's queue of errors.
     ERR_clear_error();
-    const auto wanted =
-        static_cast<int>(std::min<std::size_t>(size, std::numeric_limits<int>::max()));
-    const int returned = SSL_read(ssl_.get(), out, wanted);
-    if (returned > 0) {
-        count = static_cast<std::size_t>(returned);
-        return step_e::done;
-    }
+    // OpenSSL would give its read buffer back after each record, and allocate it for the next. It
+    // shall do so only where it finds that there is no more.
+    SSL_clear_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
     count = 0;
-    return result(returned);
+    while (count < size) {
+        if (input_size_ == 0 && kept_.empty()) SSL_set_mode(ssl_.get(), SSL_MODE_RELEASE_BUFFERS);
+        const auto wanted =
+            static_cast<int>(std::min<std::size_t>(size - count, std::numeric_limits<int>::max()));
+        const int returned = SSL_read(ssl_.get(), out + count, wanted);
+        if (returned <= 0) return result(returned);
+        count += static_cast<std::size_t>(returned);
+    }
+    return step_e::done;
 }
 
 bool tls_session::write(const char* bytes, std::size_t size) {

@@ -32,10 +32,11 @@ public:
     /// Copies what was fed and not yet taken, so that the caller's buffer is free again.
     void keep_rest();
     /// True if ciphertext has been fed that no read has taken yet.
-    [[nodiscard]] bool has_input() const { return input_size_ != 0 || !kept_.empty(); }
+    [[nodiscard]] bool has_input() const;
 
     step_e handshake();
-    /// Reads plaintext; `done` means `count` bytes (above 0) were written.
+    /// Reads plaintext until there is no more or `size` bytes were written, of as many records as
+    /// that takes; `count` says how many, whatever is returned. `done`: `size` was reached.
     step_e read(char* out, std::size_t size, std::size_t& count);
     /// Encrypts all of it into `output()`. False if the session has failed.
     bool write(const char* bytes, std::size_t size);

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import math
 import time
+from asyncio import get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -105,14 +106,22 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
     def on_ready(self) -> bool:
         """Wake who waits; the watcher calls it. Returns False once the connection has ended."""
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
+        while self._waiters:
+            waiter = self._waiters.pop()
             if not waiter.done():
                 waiter.set_result(None)
         return not self._has_ended()
 
+    def _new_waiter(self) -> asyncio.Future[None]:
+        """Return a future that is done when something has happened; native code yields it."""
+        self._check_loop()
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        waiter._asyncio_future_blocking = True  # as its __await__ does
+        self._waiters.add(waiter)
+        return waiter
+
     def _check_loop(self) -> None:
-        if asyncio.get_running_loop() is not self._loop:
+        if get_running_loop() is not self._loop:
             raise RuntimeError(f"{self!r} belongs to another event loop")
 
     async def _until(self, events: int, deadline: float | None = None) -> bool:
@@ -165,20 +174,20 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
             ConcurrencyError: If another task is receiving.
             UnicodeDecodeError: If decode is True and a binary message is not UTF-8.
         """
-        deadline = None if timeout is None else _deadline(timeout)
-        if (message := self._next(decode)) is not None:
-            return message
-        return await self._recv_later(deadline, decode)
+        if timeout is None:
+            return await self._receive(decode)
+        return await self._recv_later(_deadline(timeout), decode)
 
     async def _recv_later(self, deadline: float | None, decode: bool | None) -> str | bytes:
-        """Go on where ``_next`` said None: there is no message, or it is others' turn."""
-        if self._spent:
-            await self._let_others_run()
+        """Receive as the native ``_receive`` does, also by a deadline and at the end."""
         while True:
             ended = self._has_ended()
             if (message := self._next(decode)) is not None:
                 return message
-            await self._readable(ended, deadline)
+            if self._spent:
+                await self._let_others_run()
+            else:
+                await self._readable(ended, deadline)
 
     async def recv_many(  # type: ignore[override]
         self,
@@ -286,10 +295,18 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
             TypeError: If message is none of these; a mapping is not taken for an iterable.
             ValueError: If text is True and message is not UTF-8.
         """
-        self._check_loop()
-        while self._sending_fragments is not None:
-            await asyncio.shield(self._sending_fragments)
+        if get_running_loop() is not self._loop:
+            self._check_loop()  # raises
         try:
+            # Nearly always that is all there is to do.
+            if (
+                self._sending_fragments is None
+                and not self._room.locked()
+                and self._try_send(message, text)
+            ):
+                return
+            while self._sending_fragments is not None:
+                await asyncio.shield(self._sending_fragments)
             if native.is_payload(message):
                 if self._room.locked() or not self._try_send(message, text):
                     await self._send_with_room(self._try_send, message, text)
