@@ -1,6 +1,7 @@
 #include <pybind11/pybind11.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <utility>
@@ -15,6 +16,16 @@ namespace py = pybind11;
 
 namespace wspool::python {
 namespace {
+
+/// glibc gives the end of the heap back to the system when 128 KB of it are free, so a list of long
+/// strings that is dropped and made anew costs page faults each time. It raises that bound by
+/// itself as soon as a block of a few megabytes has been freed, as NumPy users do all the time;
+/// this does it at once: twice this much may stay with the process.
+void have_malloc_keep_what_lists_need() {
+    constexpr std::size_t size = std::size_t{4} << 20U;
+    void* volatile block = std::malloc(size);  // volatile: not to be left out
+    std::free(block);
+}
 
 PyObject* construct(PyTypeObject* type, PyObject* args, PyObject* keywords) {
     PyObject* const object = connection_type.tp_new(type, args, keywords);
@@ -108,6 +119,7 @@ PyTypeObject iterator_type = [] {
 }();
 
 void register_pull(py::module_& module) {
+    have_malloc_keep_what_lists_need();
     if (PyType_Ready(&pull_type) != 0 || PyType_Ready(&iterator_type) != 0 ||
         ready_async_types() != 0)
         throw py::error_already_set();

@@ -116,7 +116,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         """Return a future that is done when something has happened; native code yields it."""
         self._check_loop()
         waiter: asyncio.Future[None] = self._loop.create_future()
-        waiter._asyncio_future_blocking = True  # as its __await__ does
+        waiter._asyncio_future_blocking = True  # noqa: SLF001  # as its __await__ does
         self._waiters.add(waiter)
         return waiter
 
