@@ -31,6 +31,8 @@ class Client:
     """Works and scenarios that it does not know, or that say nothing of it."""
 
     def does(self, scenario: Scenario) -> bool:
+        if scenario.only and self.name not in scenario.only:
+            return False
         return not {scenario.work, scenario.name} & set(self.not_for)
 
     def unavailable(self) -> str | None:
@@ -66,6 +68,13 @@ _PULLS_ONLY = ("send", "echo", "idle")  # these are as with iteration
 
 CLIENTS = [
     Client("wspool-callback", "ours", _python("wspool_callback"), ("wspool",)),
+    Client(
+        "wspool-callback-data",
+        "ours",
+        _python("wspool_callback_data"),
+        ("wspool",),
+        not_for=(*_PULLS_ONLY, "busy-python"),
+    ),
     Client(
         "wspool-recv-many", "ours", _python("wspool_recv_many"), ("wspool",), not_for=_PULLS_ONLY
     ),

@@ -40,7 +40,59 @@ def draw(outcomes: dict[str, Outcome], folder: Path) -> list[Path]:
             path = folder / f"bench-{group}.png"
             _figure(title, panels, path)
             written.append(path)
+    if any(one.group == "growth" for one in SCENARIOS if one.name in outcomes):
+        written.append(_growth(outcomes, folder / "bench-growth.png"))
     return written
+
+
+#: What a line is drawn through: where on the axis, and the scenario.
+_SIZES = {16: "binary-16", 150: "text-150", 1024: "text-1k", 3600: "text-3600", 65536: "binary-64k"}
+_CONNECTIONS = {1: "text-150", 10: "conns-10", 100: "conns-100", 1000: "conns-1000"}
+_ENDPOINTS = {1: "endpoints-1", 2: "endpoints-2", 4: "endpoints-4"}
+_LINES = {
+    "wspool-callback": ("#0b6e4f", "o"),
+    "wspool-recv-many": ("#3aa17e", "s"),
+    "wspool-aio-uvloop": ("#8fd1b6", "^"),
+    "picows": ("#6b7785", "o"),
+    "picows-websockets": ("#a9b3bd", "^"),
+    "c-memcpy": ("#c0392b", "x"),
+}
+
+
+def _growth(outcomes: dict[str, Outcome], path: Path) -> Path:
+    import matplotlib.pyplot as plt
+
+    drawn, (sizes, connections, endpoints) = plt.subplots(
+        1, 3, figsize=(15, 4.4), layout="constrained"
+    )
+    drawn.suptitle("How cost grows", fontweight="bold")
+    _lines(sizes, outcomes, _SIZES, "cpu_ns")
+    sizes.set(xscale="log", yscale="log", xlabel="bytes a message", ylabel="CPU ns/msg")
+    sizes.legend(fontsize=8)
+    _lines(connections, outcomes, _CONNECTIONS, "cpu_ns")
+    connections.set(xscale="log", xlabel="connections, 150 B text", ylabel="CPU ns/msg")
+    connections.set_ylim(bottom=0)
+    _lines(endpoints, outcomes, _ENDPOINTS, "per_second")
+    endpoints.set(xlabel="endpoints, 100 connections, 150 B text", ylabel="msg/s")
+    endpoints.set_xticks(list(_ENDPOINTS))
+    endpoints.set_ylim(bottom=0)
+    for axes in (sizes, connections, endpoints):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+    drawn.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(drawn)
+    return path
+
+
+def _lines(axes: Any, outcomes: dict[str, Outcome], places: dict[int, str], metric: str) -> None:
+    for client, (color, marker) in _LINES.items():
+        points = []
+        for place, name in places.items():
+            found = figure(outcomes[name], client, metric) if name in outcomes else None
+            if found is not None:
+                points.append((place, found.median))
+        if points:
+            axes.plot(*zip(*points, strict=True), color=color, marker=marker, label=client)
 
 
 def _shown(group: str, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:

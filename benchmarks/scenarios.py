@@ -55,6 +55,10 @@ class Scenario:
     busy: bool = False
     at_least: int = 1
     """Messages, on all connections, of the first try at finding a count."""
+    only: tuple[str, ...] = ()
+    """Clients that it is for; empty: all."""
+    endpoints: int | None = None
+    """Of a pool of wspool's own; None: as many as there are cores."""
 
     @property
     def counted(self) -> bool:
@@ -81,6 +85,8 @@ def _receive(name: str, title: str, group: str, feed: Feed, **more: object) -> S
 def _text(size: int, **more: object) -> Feed:
     return replace(Feed("replay", "json", size=size, number=1000), **more)  # type: ignore[arg-type]
 
+
+_GROWING = ("wspool-callback", "wspool-recv-many", "wspool-aio-uvloop", "picows", "c-memcpy")
 
 SCENARIOS = [
     _receive("text-150", "receive 150 B text", "text", _text(150)),
@@ -109,6 +115,30 @@ SCENARIOS = [
         "tls",
         _text(150, records="message"),
         tls=True,
+    ),
+    _receive("tls-3600", "TLS 1.3, 3.6 KB text, records of 16 KB", "tls", _text(3600), tls=True),
+    _receive(
+        "tls-captures",
+        "TLS 1.3, real captures, records of 16 KB",
+        "tls",
+        Feed("replay", "captures", number=20_000),
+        tls=True,
+    ),
+    _receive(
+        "tls-64k",
+        "TLS 1.3, 64 KB binary",
+        "tls",
+        Feed("replay", "binary", size=65536, number=16),
+        tls=True,
+        at_least=1000,
+    ),
+    _receive(
+        "tls-conns-100",
+        "TLS 1.3, 150 B text over 100 connections",
+        "tls",
+        _text(150, number=100),
+        tls=True,
+        connections=100,
     ),
     _receive(
         "conns-100",
@@ -150,6 +180,17 @@ SCENARIOS = [
         at_least=1000,
     ),
     Scenario(
+        "echo-8k-tls",
+        "echo 8 KB, TLS 1.3",
+        "echo",
+        "echo",
+        Feed("echo"),
+        _ECHO,
+        size=8192,
+        tls=True,
+        at_least=1000,
+    ),
+    Scenario(
         "idle", "1,000 idle connections", "idle", "idle", Feed("echo"), _IDLE, connections=1000
     ),
     Scenario(
@@ -170,5 +211,29 @@ SCENARIOS = [
         _text(150, rate=200_000.0, repeat=None, seconds=3.0),
         (KEPT, DELIVERED),
         busy=True,
+    ),
+    # How cost grows, beside text-150 and conns-100.
+    *(
+        _receive(
+            f"conns-{connections}",
+            f"receive 150 B text over {connections:,} connections",
+            "growth",
+            _text(150, number=100),
+            connections=connections,
+            only=_GROWING,
+        )
+        for connections in (10, 1000)
+    ),
+    *(
+        _receive(
+            f"endpoints-{endpoints}",
+            f"receive 150 B text over 100 connections, {endpoints} endpoint(s)",
+            "growth",
+            _text(150, number=100),
+            connections=100,
+            endpoints=endpoints,
+            only=("wspool-callback",),
+        )
+        for endpoints in (1, 2, 4)
     ),
 ]

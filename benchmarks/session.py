@@ -155,6 +155,7 @@ def run(
             connections=scenario.connections,
             deflate=scenario.deflate,
             busy=scenario.busy and not verify,
+            endpoints=scenario.endpoints,
             verify=verify,
         )
         result = _result_of(client, spec, settings.timeout)

@@ -27,6 +27,8 @@ class Spec:
     """Offer permessage-deflate, else no compression."""
     busy: bool = False
     """Another Python thread computes all the while."""
+    endpoints: int | None = None
+    """Of a pool of wspool's own; None: the process's."""
     verify: bool = False
     """Hash every message; such a run is not timed."""
 

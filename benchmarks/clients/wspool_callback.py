@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import wspool
 from benchmarks.feeds import filler, outgoing
@@ -22,6 +23,8 @@ from benchmarks.measure import (
 from benchmarks.spec import Spec
 from benchmarks.tally import Tally, summary
 
+Counter: TypeAlias = "Callable[[], tuple[Callable[..., None], Callable[[], int]]]"
+
 
 def _options(spec: Spec) -> dict[str, Any]:
     options: dict[str, Any] = {"compression": "deflate" if spec.deflate else None}
@@ -30,8 +33,13 @@ def _options(spec: Spec) -> dict[str, Any]:
     return options
 
 
+@functools.lru_cache(maxsize=1)
+def _pool(endpoints: int | None) -> wspool.EndpointPool:
+    return wspool.EndpointPool(endpoints) if endpoints else wspool.EndpointPool.instance()
+
+
 def _create(spec: Spec, options: dict[str, Any], **callbacks: Any) -> wspool.Connection:
-    endpoint = wspool.EndpointPool.instance().get_endpoint()
+    endpoint = _pool(spec.endpoints).get_endpoint()
     return endpoint.create_new_connection(spec.uri, **callbacks, **options)
 
 
@@ -59,7 +67,7 @@ def _tally(into: Tally) -> Callable[..., None]:
     return on_message
 
 
-def receive(spec: Spec) -> Result:
+def receive(spec: Spec, counter: Counter = _counter) -> Result:
     """Receive until every connection has been closed."""
     meter = Meter(spec)
     ended = threading.Semaphore(0)
@@ -72,7 +80,7 @@ def receive(spec: Spec) -> Result:
     connections = []
     options = _options(spec)
     for tally in tallies:
-        on_message, total = _counter()
+        on_message, total = counter()
         totals.append(total)
         callback = _tally(tally) if spec.verify else on_message
         connections.append(_create(spec, options, on_message=callback, on_close=on_close))
