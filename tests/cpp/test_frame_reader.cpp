@@ -120,6 +120,29 @@ TEST_CASE("frame_reader.consume: cut in two at every position gives the same") {
     }
 }
 
+TEST_CASE("frame_reader.consume: behind whole frames, and in front of some, it is the same") {
+    // Whole frames are read in a loop of their own, which must hand over at the right place.
+    const std::string long_payload(70'000, 'x');
+    const std::string before = text("one") + binary(std::string(300, 'b')) + text(long_payload);
+    const std::string before_events =
+        "T(one)" + described('B', std::string(300, 'b')) + described('T', long_payload);
+    for (const auto& c : frame_corpus()) {
+        if (c.max_size < long_payload.size()) continue;
+        feeder f(c.max_size);
+        f.feed(before + c.bytes);
+        INFO(c.name);
+        CHECK(f.events() == before_events + c.events);
+        CHECK(f.close_code() == c.close_code);
+        const bool complete = c.close_code == 0 && c.events.find("8(") == std::string::npos;
+        feeder both(c.max_size);
+        both.feed(before + c.bytes + before);
+        if (complete && both.close_code() == 0)
+            CHECK(both.events() == before_events + c.events + before_events);
+        else if (!complete)
+            CHECK(both.close_code() == c.close_code);
+    }
+}
+
 TEST_CASE("frame_reader.consume: random cuts of long streams give the same") {
     // Many pieces meet many states: rests, pieces of long frames, fragments.
     std::mt19937 random(1);
