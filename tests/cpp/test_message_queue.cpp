@@ -115,7 +115,7 @@ TEST_CASE("message_queue: a read that fills its block is taken over, a small one
 
 TEST_CASE("message_queue: Next_run hands out what stands in a row, and takes back") {
     message_queue_c queue(bound(1000, overflow_e::PAUSE));
-    incoming_t incoming = read_of({"0", "1", "2", "3"}, 8);
+    incoming_t incoming = read_of({"0", "1", "2", "3"}, 12);
     queue.On_messages(incoming);
     put(queue, "4", true, false);
     CHECK(queue.Next_run(0).count == 0);
