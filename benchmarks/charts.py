@@ -11,7 +11,8 @@ from .scenarios import SCENARIOS, Metric
 from .statistics_of import best, figure
 
 _COLORS = {"ours": "#0b6e4f", "peer": "#9aa5b1"}
-_TITLES = {
+#: Groups of scenarios, in the order of the report.
+TITLES = {
     "text": "Receiving text",
     "binary": "Receiving binary",
     "tls": "Receiving over TLS 1.3",
@@ -19,6 +20,7 @@ _TITLES = {
     "echo": "Echo, one message at a time",
     "idle": "1,000 idle connections",
     "busy": "Beside a Python thread that computes",
+    "growth": "How cost grows",
 }
 
 
@@ -29,14 +31,14 @@ def draw(outcomes: dict[str, Outcome], folder: Path) -> list[Path]:
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for group, title in _TITLES.items():
+    for group, title in TITLES.items():
         panels = [
             (outcomes[one.name], metric)
             for one in SCENARIOS
             if one.group == group and one.name in outcomes and outcomes[one.name].results
             for metric in _shown(group, one.metrics)
         ]
-        if panels:
+        if panels and group != "growth":
             path = folder / f"bench-{group}.png"
             _figure(title, panels, path)
             written.append(path)

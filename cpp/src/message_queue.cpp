@@ -383,10 +383,11 @@ void message_queue_c::settle_if_due() {
     if (settle()) resume_reading(lock);
 }
 
-/// Takes over what has come; false if that is nothing.
-bool message_queue_c::refill() {
-    // The payload handed out last is not needed any more. Memory is given back without the lock.
+/// Frees what has been used up: the payload handed out last is not needed any more. Returns a chunk
+/// that may serve again, or null.
+message_queue_c::chunk_ptr message_queue_c::let_go() {
     chunk_ptr reusable;
+    front_is_used_up();
     for (chunk_ptr& used : freed_) {
         if (!used->is_open || used->block->size > largest_spare) continue;
         used->entries().clear();
@@ -395,6 +396,12 @@ bool message_queue_c::refill() {
         reusable = std::move(used);
     }
     freed_.clear();
+    return reusable;
+}
+
+/// Takes over what has come; false if that is nothing.
+bool message_queue_c::refill() {
+    chunk_ptr reusable = let_go();
     std::unique_lock lock(mutex_);
     const bool some = !shared_.empty();
     is_quick_ = is_quick_ || some;
@@ -470,6 +477,7 @@ unsigned message_queue_c::happened() const {
 }
 
 bool message_queue_c::Wait_for(unsigned events, std::chrono::nanoseconds timeout) {
+    if ((events & READABLE) != 0) let_go();  // no large blocks are held in a wait
     std::unique_lock lock(mutex_);
     ++waiting_;
     const bool found = changed_.wait_for(lock, timeout, [&] { return (happened() & events) != 0; });
@@ -478,6 +486,7 @@ bool message_queue_c::Wait_for(unsigned events, std::chrono::nanoseconds timeout
 }
 
 bool message_queue_c::Arm(unsigned events) {
+    if ((events & READABLE) != 0) let_go();
     const std::lock_guard lock(mutex_);
     if ((happened() & events) != 0) return true;
     armed_ |= events;

@@ -188,7 +188,8 @@ private:
     void begin_turn();
     void end_turn();
     [[nodiscard]] std::vector<message_view_t>& for_sink();
-    void hand_to_sink();
+    /// `with_block`: the sink may take the read buffer over.
+    void hand_to_sink(bool with_block = true);
     void hand_piece_to_sink(message_view_t piece, std::string&& storage);
     void take_verdict(sink_c::verdict_e verdict);
     void rest();

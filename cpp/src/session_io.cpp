@@ -76,9 +76,10 @@ void session::readable() {
     std::size_t count = 0;
     std::size_t room = runtime::loop::plain_buffer_size - held;
     if (sink_) room = std::min(room, sink_->Read_size());
+    // Not more ciphertext than there is room for as plaintext: what is left of it would be copied.
     const auto result =
         stream_.read(buffer + held, room, stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
-                     runtime::loop::cipher_buffer_size, count);
+                     std::min(room, runtime::loop::cipher_buffer_size), count);
     bytes_received_.store(stream_.bytes_in(), std::memory_order_relaxed);
     if (result == result_e::done) {
         begin_turn();
@@ -234,7 +235,7 @@ void session::end_turn() {
     messages_received_.store(received_count_, std::memory_order_relaxed);
 }
 
-void session::hand_to_sink() {
+void session::hand_to_sink(bool with_block) {
     auto& messages = for_sink();
     if (messages.empty()) return;
     auto& kept = loop_->for_sink().kept;
@@ -243,7 +244,7 @@ void session::hand_to_sink() {
     incoming.count = messages.size();
     for (const message_view_t& message : messages) incoming.bytes += message.payload.size();
     received_count_ += incoming.count;
-    const bool takable = incoming_ != nullptr && !block_taken_ && kept.empty();
+    const bool takable = with_block && incoming_ != nullptr && !block_taken_ && kept.empty();
     if (takable) incoming.block = loop_->plain_block();
     take_verdict(sink_->On_messages(incoming));
     // The bytes are shared until the end of the turn: what follows in them is copied.
@@ -255,7 +256,7 @@ void session::hand_to_sink() {
 }
 
 void session::hand_piece_to_sink(message_view_t piece, std::string&& storage) {
-    hand_to_sink();  // in order
+    hand_to_sink(false);  // in order; the reader goes on with the block
     if (piece.is_final) ++received_count_;
     piece.payload = storage;
     take_verdict(sink_->On_piece(piece, std::move(storage)));

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "support/frames.hpp"
 #include "support/raw_server.hpp"
@@ -73,6 +74,42 @@ TEST_CASE("sink: a flood against a small bound arrives whole and in order, in pa
     CHECK(pulled.connection->Get_statistics().pauses > 0);
     CHECK(pulled.connection->Get_status() == status_e::CLOSED);
     CHECK(pulled.connection->Received_close()->code == 1000);
+}
+
+TEST_CASE("sink: whole frames, fragments and long messages of one read arrive in order") {
+    // So many whole frames that the queue takes the read buffer over, and then what it cannot take
+    // over with it, and whole frames again.
+    constexpr int rounds = 60;
+    const std::string filling(100, '.');
+    const std::string longer(5000, '+');
+    std::vector<std::string> expected;
+    std::string round;
+    for (int i = 0; i < 1500; ++i) {
+        expected.push_back(std::to_string(i) + filling);
+        round += text(expected.back());
+    }
+    expected.push_back("in fragments");
+    round += text("in ", false) + continuation("fragments");
+    expected.push_back(longer + longer);
+    round += text(longer, false) + continuation(longer);
+    for (int i = 0; i < 200; ++i) {
+        expected.push_back("after " + std::to_string(i));
+        round += text(expected.back());
+    }
+    raw_server server([&](raw_peer& peer) {
+        if (!peer.upgrade()) return;
+        for (int i = 0; i < rounds; ++i) peer.send(round);
+        peer.send(close(1000));
+        received_frame_t f;
+        peer.read_until(8, f);
+    });
+    wspool::endpoint_c endpoint;
+    const auto pulled = pull(endpoint, server.uri());
+    for (int i = 0; i < rounds; ++i) {
+        for (const std::string& message : expected) REQUIRE(pulled.take() == message);
+    }
+    CHECK(pulled.take() == "end");
+    CHECK(pulled.connection->Get_statistics().messages_received == rounds * expected.size());
 }
 
 TEST_CASE("sink: closing while reading is paused sees the peer's close frame") {

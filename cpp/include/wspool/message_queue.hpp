@@ -73,7 +73,8 @@ public:
     /// `Next` said false.
     bool Wait_for(unsigned events, std::chrono::nanoseconds timeout);
     /// Asks for one post of the first of `events` to come. True if one of them holds already
-    /// (WRITABLE never does before the end): then nothing is posted. READABLE as for `Wait_for`.
+    /// (WRITABLE never does before the end): then nothing is posted. READABLE as for `Wait_for`;
+    /// both are calls of the consumer then.
     bool Arm(unsigned events);
     /// No more messages will come; those that are there can still be taken.
     [[nodiscard]] bool Has_ended() const;
@@ -119,6 +120,7 @@ private:
     void notify(std::unique_lock<std::mutex>& lock, unsigned events);
     bool settle();
     void resume_reading(std::unique_lock<std::mutex>& lock);
+    chunk_ptr let_go();
     bool refill();
     bool front_is_used_up();
     void settle_if_due();
