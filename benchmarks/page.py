@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from .catalog import CLIENTS
 from .runner import Outcome
 from .scenarios import SCENARIOS
 from .statistics_of import best, figure, ratio
+
+_WIDTH = 118
 
 
 def load(content: dict[str, Any]) -> dict[str, Outcome]:
@@ -33,10 +36,13 @@ def page(content: dict[str, Any], outcomes: dict[str, Outcome], images: list[str
     """Return the page as MyST."""
     machine, versions = content["machine"], content["versions"]
     installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    made = (
+        f"Made by `python -m benchmarks.page` from one run of `{content['command']}` on "
+        f"{content['when'][:10]}: {machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
+        f"CPython {machine['python']}; {installed}."
+    )
     lines = [
-        f"Made by `python -m benchmarks.page` from one run of `{content['command']}` on",
-        f"{content['when'][:10]}: {machine['cpu']}, {machine['cores']} cores, {machine['system']},"
-        f" CPython {machine['python']}; {installed}.",
+        *textwrap.wrap(made, _WIDTH, break_long_words=False, break_on_hyphens=False),
         "",
         "### The bars",
         "",

@@ -20,6 +20,8 @@ version = release = wspool.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+# Included by performance.md.
+exclude_patterns = ["performance-results.md"]
 nitpicky = True
 # Single backticks in docstrings are names, as in Markdown.
 default_role = "literal"

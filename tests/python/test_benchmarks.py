@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks import report, session, verify
+from benchmarks import page, report, session, verify
 from benchmarks.bars import BARS, Bar
 from benchmarks.catalog import CLIENTS, Client
 from benchmarks.runner import Outcome
@@ -201,3 +201,27 @@ def test_bars_name_what_exists():
         if bar.peer is not None:
             assert clients[bar.peer].does(scenario(bar.peer_scenario or bar.scenario)), bar
     assert report.bars({}) == []
+
+
+def test_page_has_what_was_measured():
+    """The page in the documentation has the figures of the JSON, and what failed."""
+    metrics = {"cpu_ns": 50.0, "user_ns": 40.0, "system_ns": 10.0, "per_second": 2e7}
+    one = outcome(
+        "text-150",
+        **{
+            "wspool-callback": [metrics],
+            "picows": [{**metrics, "cpu_ns": 100.0}],
+            "c-memcpy": [{**metrics, "cpu_ns": 25.0}],
+        },
+    )
+    one.failures["aiohttp"] = "did not end"
+    content = json.loads(json.dumps(report.to_json({"text-150": one}, "the command"), default=vars))
+    content["scenarios"] = {"text-150": one.to_json(), "gone": {"results": {}, "failures": {}}}
+    loaded = page.load(content)
+    assert list(loaded) == ["text-150"]
+    text = page.page(content, loaded, ["bench-text.png"])
+    assert "images/bench-text.png" in text
+    assert "| **wspool-callback** | 50 | 40 | 10 | 20,000,000 | 0% | 0.50 | 2.00 |" in text
+    assert "| text-150: wspool-callback cpu_ns at most 0.6 x picows | 0.50 | reached |" in text
+    assert "`aiohttp` failed: did not end" in text
+    assert "the command" in text
