@@ -1,13 +1,15 @@
-"""The results as a page of the documentation, made from the JSON of a run.
+"""The results as a page of the documentation, made from the JSON of runs.
 
-    python -m benchmarks.page build/bench.json docs
+    python -m benchmarks.page build/bench.json [MORE.json ...] docs
 
-Writes performance-results.md and images/bench-*.png there, so that no figure is copied by hand.
+With several files, of runs of parts, a scenario is taken from the last that has it. Writes
+performance-results.md and images/bench-*.png there, so that no figure is copied by hand.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -32,17 +34,28 @@ def load(content: dict[str, Any]) -> dict[str, Outcome]:
     }
 
 
+def merged(contents: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one content for several, of runs on the same machine."""
+    scenarios = {name: one for content in contents for name, one in content["scenarios"].items()}
+    command = "\n".join(content["command"] for content in contents)
+    return {**contents[0], "command": command, "scenarios": scenarios}
+
+
 def page(content: dict[str, Any], outcomes: dict[str, Outcome], images: list[str]) -> str:
     """Return the page as MyST."""
     machine, versions = content["machine"], content["versions"]
     installed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    where = f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}"
     made = (
-        f"Made by `python -m benchmarks.page` from one run of `{content['command']}` on "
-        f"{content['when'][:10]}: {machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
-        f"CPython {machine['python']}; {installed}."
+        f"Made by `python -m benchmarks.page` on {content['when'][:10]}: {where}, "
+        f"CPython {machine['python']}; {installed}. The figures are those of"
     )
     lines = [
         *textwrap.wrap(made, _WIDTH, break_long_words=False, break_on_hyphens=False),
+        "",
+        "```sh",
+        *(line for command in content["command"].splitlines() for line in _shell_lines(command)),
+        "```",
         "",
         "### The bars",
         "",
@@ -64,6 +77,17 @@ def page(content: dict[str, Any], outcomes: dict[str, Outcome], images: list[str
             lines += [f"**{outcome.scenario.title}** (`{outcome.scenario.name}`)", ""]
             lines += [*_table(outcome), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _shell_lines(command: str) -> list[str]:
+    """Return a command in lines that a shell takes for one; lists are cut behind a comma."""
+    lines = [""]
+    for part in re.findall(r"[^ ,]+[ ,]?", command):
+        if len(lines[-1]) + len(part) > _WIDTH - 1:
+            lines[-1] += "\\"
+            lines.append("")
+        lines[-1] += part
+    return lines
 
 
 def _table(outcome: Outcome) -> list[str]:
@@ -95,11 +119,11 @@ def _row(cells: list[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page; returns the exit status."""
-    if len(arguments) != 2:
+    if len(arguments) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    source, folder = map(Path, arguments)
-    content = json.loads(source.read_text(encoding="utf-8"))
+    *sources, folder = map(Path, arguments)
+    content = merged([json.loads(source.read_text(encoding="utf-8")) for source in sources])
     outcomes = load(content)
     images = [path.name for path in charts.draw(outcomes, folder / "images")]
     text = page(content, outcomes, images)

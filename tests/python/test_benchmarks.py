@@ -217,11 +217,13 @@ def test_page_has_what_was_measured():
     one.failures["aiohttp"] = "did not end"
     content = json.loads(json.dumps(report.to_json({"text-150": one}, "the command"), default=vars))
     content["scenarios"] = {"text-150": one.to_json(), "gone": {"results": {}, "failures": {}}}
+    more = {**content, "command": "another", "scenarios": {"idle": {"results": {}, "failures": {}}}}
+    content = page.merged([content, more])
     loaded = page.load(content)
-    assert list(loaded) == ["text-150"]
+    assert list(loaded) == ["text-150", "idle"]
     text = page.page(content, loaded, ["bench-text.png"])
     assert "images/bench-text.png" in text
     assert "| **wspool-callback** | 50 | 40 | 10 | 20,000,000 | 0% | 0.50 | 2.00 |" in text
     assert "| text-150: wspool-callback cpu_ns at most 0.6 x picows | 0.50 | reached |" in text
     assert "`aiohttp` failed: did not end" in text
-    assert "the command" in text
+    assert "```sh\nthe command\nanother\n```" in text
