@@ -27,6 +27,7 @@ set(WSPOOL_CORE_SOURCES
   src/endpoint_core.cpp
   src/endpoint_pool.cpp
   src/message_queue.cpp
+  src/message_queue_taking.cpp
   src/process.cpp
   src/protocol/deflate.cpp
   src/protocol/frame.cpp

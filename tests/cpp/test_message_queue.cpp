@@ -164,6 +164,14 @@ TEST_CASE("message_queue: what a read shall bring at the most follows the room f
     while (!next(queue).empty()) {
     }
     CHECK(queue.Read_size() >= 1000 * 100);
+    // Where there is room for all that a read may bring, nothing makes it smaller: a read that ends
+    // inside a long message costs a copy.
+    for (const std::size_t size : {10'000U, 65'536U, 195'000U, 300'000U}) {
+        message_queue_c other(bound(1000, overflow_e::PAUSE));
+        incoming_t long_one = read_of({std::string(size, 'x')}, 400'000);
+        other.On_messages(long_one);
+        CHECK(other.Read_size() == most);
+    }
 }
 
 TEST_CASE("message_queue: PAUSE at the bound in messages or in bytes") {

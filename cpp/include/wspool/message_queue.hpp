@@ -93,6 +93,9 @@ public:
     void On_end() noexcept override;
 
 private:
+    /// A block up to here is kept for the next messages, once it is empty.
+    static constexpr std::size_t largest_spare = 64 * 1024;
+
     struct chunk {
         std::shared_ptr<message_block_t> block;  // its messages are what waits
         bool is_open = false;                    // more may be put into the block
