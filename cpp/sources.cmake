@@ -5,12 +5,18 @@ set(WSPOOL_CORE_HEADERS
   include/wspool/endpoint_pool.hpp
   include/wspool/error.hpp
   include/wspool/export.hpp
+  include/wspool/fields.hpp
+  include/wspool/json_finder.hpp
+  include/wspool/json_pointer.hpp
   include/wspool/listener.hpp
   include/wspool/message_queue.hpp
   include/wspool/message_view.hpp
   include/wspool/metadata.hpp
   include/wspool/options.hpp
   include/wspool/ready_list.hpp
+  include/wspool/record_batch.hpp
+  include/wspool/record_picker.hpp
+  include/wspool/record_stream.hpp
   include/wspool/sink.hpp
   include/wspool/tls.hpp
   include/wspool/version.hpp
@@ -26,6 +32,18 @@ set(WSPOOL_CORE_SOURCES
   src/endpoint.cpp
   src/endpoint_core.cpp
   src/endpoint_pool.cpp
+  src/json/column.cpp
+  src/json/dictionary.cpp
+  src/json/field_set.cpp
+  src/json/json_finder.cpp
+  src/json/json_pointer.cpp
+  src/json/number.cpp
+  src/json/picker.cpp
+  src/json/plan.cpp
+  src/json/record_picker.cpp
+  src/json/structure.cpp
+  src/json/timestamp.cpp
+  src/json/token.cpp
   src/message_queue.cpp
   src/message_queue_taking.cpp
   src/process.cpp
@@ -40,6 +58,7 @@ set(WSPOOL_CORE_SOURCES
   src/protocol/utf8.cpp
   src/random_source.cpp
   src/ready_list.cpp
+  src/record_stream.cpp
   src/runtime/delivery.cpp
   src/runtime/loop.cpp
   src/session_api.cpp

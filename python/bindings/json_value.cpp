@@ -4,11 +4,12 @@
 
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "convert.hpp"
 #include "gil.hpp"
-#include "json_find.hpp"
+#include "wspool/json_finder.hpp"
 
 namespace wspool::python {
 namespace {
@@ -22,9 +23,17 @@ constexpr std::size_t without_gil_size = 64 * 1024;
 /// What a parser that is kept may hold on to.
 constexpr std::size_t max_kept_capacity = 1024 * 1024;
 
+/// A pointer as it was given, and what looks it up.
+struct path_finder {
+    std::string text;
+    json_pointer_c pointer;
+    std::unique_ptr<json_finder_c> finder;
+};
+
 struct parsers {
     dom::parser document;
-    simdjson::ondemand::parser ondemand;
+    /// The pointers that were asked for last: programs ask for the same few again and again.
+    std::vector<path_finder> finders;
 };
 
 /// Lends parsers: making Python objects may run the garbage collector, and with it any Python
@@ -42,8 +51,7 @@ public:
     }
     ~borrowed_parsers() {
         constexpr std::size_t most_idle = 4;
-        if (idle().size() < most_idle && parsers_->document.capacity() <= max_kept_capacity &&
-            parsers_->ondemand.capacity() <= max_kept_capacity)
+        if (idle().size() < most_idle && parsers_->document.capacity() <= max_kept_capacity)
             idle().push_back(std::move(parsers_));
     }
     borrowed_parsers(const borrowed_parsers&) = delete;
@@ -180,7 +188,7 @@ PyObject* loads(const json_source& source) {
 }
 
 /// Borrowed reference; null without an exception if there is no such value.
-PyObject* member(PyObject* value, const json_pointer::step& step) {
+PyObject* member(PyObject* value, const json_pointer_c::step_t& step) {
     if (PyDict_CheckExact(value)) {
         PyObject* const name = make_name(step.name);
         if (name == nullptr) return nullptr;
@@ -195,11 +203,11 @@ PyObject* member(PyObject* value, const json_pointer::step& step) {
 }
 
 /// The slow way for what simdjson cannot judge: all of json.loads, and a walk over its result.
-PyObject* loads_at(const json_source& source, const json_pointer& path, PyObject* pointer) {
+PyObject* loads_at(const json_source& source, const json_pointer_c& path, PyObject* pointer) {
     PyObject* const document = loads(source);
     if (document == nullptr) return nullptr;
     PyObject* value = document;
-    for (const auto& step : path.steps()) {
+    for (const auto& step : path.Steps()) {
         value = member(value, step);
         if (value == nullptr) break;
     }
@@ -210,6 +218,19 @@ PyObject* loads_at(const json_source& source, const json_pointer& path, PyObject
     }
     Py_DECREF(document);
     return value;
+}
+
+/// Null if `text` is not a pointer.
+path_finder* finder_for(std::vector<path_finder>& finders, std::string_view text) {
+    constexpr std::size_t most = 16;
+    for (auto& known : finders)
+        if (known.text == text) return &known;
+    auto pointer = json_pointer_c::Parse(text);
+    if (!pointer) return nullptr;
+    if (finders.size() == most) finders.erase(finders.begin());
+    auto finder = std::make_unique<json_finder_c>(*pointer);
+    finders.push_back({std::string(text), std::move(*pointer), std::move(finder)});
+    return &finders.back();
 }
 
 /// A string without escapes is its own value.
@@ -240,30 +261,29 @@ PyObject* json_at(const json_source& source, PyObject* pointer) {
     Py_ssize_t size = 0;
     const char* const text = PyUnicode_AsUTF8AndSize(pointer, &size);
     if (text == nullptr) return nullptr;
-    const auto path = json_pointer::parse({text, static_cast<std::size_t>(size)});
-    if (!path) {
+    borrowed_parsers borrowed;
+    path_finder* const path =
+        finder_for(borrowed.get().finders, {text, static_cast<std::size_t>(size)});
+    if (path == nullptr) {
         PyErr_Format(PyExc_ValueError, "not a JSON Pointer (RFC 6901): %R", pointer);
         return nullptr;
     }
-    if (path->steps().empty()) return json_document(source);
-    if (!source.payload.empty() && source.payload.front() != '\xEF') {
-        borrowed_parsers borrowed;
-        std::string_view value;
-        switch (json_find(borrowed.get().ondemand, source.payload, *path, value)) {
-            case found_e::FOUND: {
-                if (is_plain_string(value)) return make_text({value.data() + 1, value.size() - 2});
-                dom::element element;
-                if (parse(borrowed.get().document, value, element)) return convert(element);
-                break;
-            }
-            case found_e::MISSING:
-                PyErr_SetObject(PyExc_KeyError, pointer);
-                return nullptr;
-            case found_e::UNSURE:
-                break;
+    if (path->pointer.Steps().empty()) return json_document(source);
+    std::string_view value;
+    switch (path->finder->Find(source.payload, value)) {
+        case json_finder_c::found_e::FOUND: {
+            if (is_plain_string(value)) return make_text({value.data() + 1, value.size() - 2});
+            dom::element element;
+            if (parse(borrowed.get().document, value, element)) return convert(element);
+            break;
         }
+        case json_finder_c::found_e::MISSING:
+            PyErr_SetObject(PyExc_KeyError, pointer);
+            return nullptr;
+        case json_finder_c::found_e::NOT_JSON:  // or something that only json.loads knows
+            break;
     }
-    return loads_at(source, *path, pointer);
+    return loads_at(source, path->pointer, pointer);
 }
 
 }  // namespace wspool::python

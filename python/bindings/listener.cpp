@@ -55,8 +55,14 @@ python_listener::python_listener(PyObject* connection, PyObject* on_message)
 python_listener::~python_listener() {
     if (connection_ == nullptr) return;
     const gil_lock gil;
-    if (gil) guarded([this] { release(); });
+    if (gil) guarded([this] { python_listener::release(); });
 }
+
+bool python_listener::is_disabled() const noexcept {
+    return connection_of(connection_)->callbacks_disabled;
+}
+
+void python_listener::report() { report_exception(connection_); }
 
 void python_listener::release() noexcept {
     Py_CLEAR(on_message_);

@@ -10,7 +10,7 @@ namespace wspool::python {
 ///
 /// It keeps both alive until the last call, so an open connection lives on when its user has
 /// dropped it, and lets them go then, so nothing is left of an ended one.
-class python_listener final : public listener_c {
+class python_listener : public listener_c {
 public:
     /// `on_message` may be null: then messages are counted by the core and never become objects.
     /// GIL held.
@@ -24,10 +24,17 @@ public:
     void On_fail(metadata_c& connection, const error_c& error) override;
     void On_error(metadata_c& connection, std::exception_ptr exception) noexcept override;
 
-private:
-    /// GIL held.
-    void release() noexcept;
+protected:
+    /// Lets go of everything of Python; the last thing that is called. GIL held.
+    virtual void release() noexcept;
+    /// Whether the user wants no callbacks any more; any thread.
+    [[nodiscard]] bool is_disabled() const noexcept;
+    /// Borrowed.
+    [[nodiscard]] PyObject* connection() const noexcept { return connection_; }
+    /// The exception that is set goes to the connection, which tells the user. GIL held.
+    void report();
 
+private:
     PyObject* connection_;
     PyObject* on_message_;
 };

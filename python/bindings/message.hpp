@@ -6,6 +6,9 @@
 
 namespace wspool::python {
 
+/// A wspool.Message with a copy of the payload. New reference, or null with an exception set.
+PyObject* make_message(const message_view_t& view);
+
 /// Lends callbacks one wspool.Message after the other, without a copy of the payload. One that is
 /// still referred to when its callback has returned gets a copy then, and the next is a new one;
 /// usually none is, and the same object serves again. GIL held, destructor included.

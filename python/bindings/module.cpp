@@ -10,6 +10,8 @@ PYBIND11_MODULE(_core, module) {
     wspool::python::register_tls(module);
     wspool::python::register_connection(module);
     wspool::python::register_pull(module);
+    wspool::python::register_records(module);
+    wspool::python::register_stream(module);
     wspool::python::register_endpoint(module);
     register_testing(module);
 }

@@ -13,8 +13,11 @@
 #include "lifecycle.hpp"
 #include "listener.hpp"
 #include "pull.hpp"
+#include "record_listener.hpp"
+#include "records.hpp"
 #include "registers.hpp"
 #include "wspool/endpoint_pool.hpp"
+#include "wspool/record_stream.hpp"
 
 namespace py = pybind11;
 
@@ -72,6 +75,45 @@ void create_pull(const endpoint& self, const py::object& connection, const std::
     attach(connection.ptr(), std::move(handle));
 }
 
+PyObject* or_null(const py::object& callback) {
+    return callback.is_none() ? nullptr : callback.ptr();
+}
+
+void create_records(const endpoint& self, const py::object& connection, const std::string& uri,
+                    const py::dict& native_options, const std::string& label,
+                    std::shared_ptr<field_set_c> fields, const py::object& on_batch,
+                    const py::object& on_record, const py::object& on_unmatched) {
+    if (PyObject_TypeCheck(connection.ptr(), &connection_type) == 0)
+        throw py::type_error("connection must be a wspool._core.Connection");
+    const auto native = native_of(self);
+    const auto options = make_options(native_options);
+    const record_callbacks callbacks{or_null(on_batch), or_null(on_record), or_null(on_unmatched)};
+    std::shared_ptr<listener_c> listener = std::make_shared<python_record_listener>(
+        connection.ptr(), std::move(fields), label, callbacks);
+    std::shared_ptr<metadata_c> handle;
+    const auto error = without_gil(
+        [&] { return native->Create_new_connection(uri, std::move(listener), options, handle); });
+    if (error) throw_error(*error);
+    attach(connection.ptr(), std::move(handle));
+}
+
+/// A connection of a stream.
+void create_in_stream(const endpoint& self, const py::object& connection, const std::string& uri,
+                      const py::dict& native_options,
+                      const std::shared_ptr<record_stream_c>& stream, const std::string& label,
+                      std::size_t lane) {
+    if (PyObject_TypeCheck(connection.ptr(), &connection_type) == 0)
+        throw py::type_error("connection must be a wspool._core.Connection");
+    const auto native = native_of(self);
+    const auto options = make_options(native_options);
+    std::shared_ptr<metadata_c> handle;
+    const auto error = without_gil([&] {
+        return native->Create_new_connection(uri, stream->New_sink(label, lane), options, handle);
+    });
+    if (error) throw_error(*error);
+    attach(connection.ptr(), std::move(handle));
+}
+
 void close_all(const endpoint& self, std::uint16_t code, const std::string& reason) {
     const auto native = native_of(self);
     const auto error = without_gil([&] { return native->Close_all_connections(code, reason); });
@@ -125,6 +167,8 @@ void register_endpoint(py::module_& module) {
     py::class_<endpoint>(module, "Endpoint")
         .def("create", &create)
         .def("create_pull", &create_pull)
+        .def("create_records", &create_records)
+        .def("create_in_stream", &create_in_stream)
         .def("close_all_connections", &close_all)
         .def("wait_for_closing_all", &wait_for_closing_all)
         .def("stop", &stop)

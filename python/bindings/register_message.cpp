@@ -320,6 +320,8 @@ PyTypeObject message_type = [] {
 
 }  // namespace
 
+PyObject* make_message(const message_view_t& view) { return make(view); }
+
 PyObject* message_lender::lend(const message_view_t& view) {
     if (message_ == nullptr) {
         message_ = reinterpret_cast<PyObject*>(make_lent(view));

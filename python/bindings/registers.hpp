@@ -11,6 +11,8 @@ void register_errors(pybind11::module_& module);
 void register_lifecycle(pybind11::module_& module);
 void register_message(pybind11::module_& module);
 void register_pull(pybind11::module_& module);
+void register_records(pybind11::module_& module);
+void register_stream(pybind11::module_& module);
 void register_tls(pybind11::module_& module);
 
 }  // namespace wspool::python

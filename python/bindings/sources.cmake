@@ -1,22 +1,25 @@
 # Relative to this folder. module.cpp is a list of register_<topic> calls.
 set(WSPOOL_BINDINGS_SOURCES
+    arrow_export.cpp
     async_iteration.cpp
     connection_methods.cpp
     convert.cpp
     errors.cpp
     gil.cpp
-    json_find.cpp
-    json_pointer.cpp
     json_value.cpp
     lifecycle.cpp
     listener.cpp
     module.cpp
     pull_methods.cpp
     pull_send.cpp
+    record_listener.cpp
+    record_values.cpp
     register_connection.cpp
     register_endpoint.cpp
     register_message.cpp
     register_pull.cpp
+    register_records.cpp
+    register_stream.cpp
     register_testing.cpp
     register_tls.cpp
 )

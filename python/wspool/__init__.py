@@ -40,9 +40,13 @@ from .exceptions import (
     WrongProcess,
     WSPoolError,
 )
+from .fields import Fields
 from .native import Message, __version__
 from .options import ConnectionOptions, Options
 from .pool import Endpoint, EndpointPool
+from .records import RecordBatch, RecordStatistics, pick
+from .stream_base import StreamConnection
+from .streams import RecordStream, stream
 from .sync import connect, unix_connect
 from .tls import TLS
 
@@ -60,6 +64,7 @@ __all__ = [
     "Deflate",
     "Endpoint",
     "EndpointPool",
+    "Fields",
     "Headers",
     "InvalidHandshake",
     "InvalidHeader",
@@ -76,17 +81,23 @@ __all__ = [
     "ProtocolError",
     "ProxyError",
     "QueueFull",
+    "RecordBatch",
+    "RecordStatistics",
+    "RecordStream",
     "Request",
     "Response",
     "SecurityError",
     "Statistics",
     "Status",
+    "StreamConnection",
     "UnknownConnection",
     "WSPoolError",
     "WrongProcess",
     "__version__",
     "aio",
     "connect",
+    "pick",
+    "stream",
     "sync",
     "unix_connect",
 ]

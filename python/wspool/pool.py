@@ -9,8 +9,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import native
 from .connection import Callbacks, Connection
@@ -24,7 +24,9 @@ from .exceptions import (
     WrongProcess,
     redact_uri,
 )
+from .fields import FieldSet
 from .options import ConnectionOptions, Options
+from .records import RecordBatch, batch_of
 from .uri import to_ascii
 
 if TYPE_CHECKING:
@@ -33,9 +35,14 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .connection import OnClose, OnError, OnFail, OnMessage, OnOpen
+    from .fields import Fields
     from .pull import PullConnection
+    from .stream_base import StreamConnection
 
 __all__ = ["Endpoint", "EndpointPool"]
+
+OnBatch: TypeAlias = "Callable[[Connection, RecordBatch], object]"
+OnRecord: TypeAlias = "Callable[[Connection, tuple[Any, ...]], object]"
 
 #: For a thread to end once its connections have.
 _STOP_TIMEOUT = 1.0
@@ -62,7 +69,7 @@ class Endpoint:
         # Those that have not ended, by id.
         self._connections: dict[int, Connection] = {}
         # Those whose messages are pulled: they end when their user drops them.
-        self._pulled: weakref.WeakSet[PullConnection] = weakref.WeakSet()
+        self._pulled: weakref.WeakSet[PullConnection | StreamConnection] = weakref.WeakSet()
 
     def __repr__(self) -> str:
         try:
@@ -76,10 +83,10 @@ class Endpoint:
         return self._index
 
     @property
-    def connections(self) -> list[Connection | PullConnection]:
+    def connections(self) -> list[Connection | PullConnection | StreamConnection]:
         """The connections that have not ended, in the order of creation."""
         with self._lock:
-            known: list[Connection | PullConnection] = [
+            known: list[Connection | PullConnection | StreamConnection] = [
                 *self._connections.values(),
                 *self._pulled,
             ]
@@ -95,6 +102,10 @@ class Endpoint:
         on_close: OnClose | None = None,
         on_fail: OnFail | None = None,
         on_error: OnError | None = None,
+        fields: Fields | Mapping[str, Fields] | None = None,
+        on_batch: OnBatch | None = None,
+        on_record: OnRecord | None = None,
+        on_unmatched: OnMessage | None = None,
         **options: Unpack[ConnectionOptions],
     ) -> Connection:
         """Start a connection and return at once; ``Connection.opened`` tells how it went.
@@ -114,6 +125,14 @@ class Endpoint:
             on_fail: ``on_fail(connection, error)``: it could not be opened; ``error`` is an
                 exception. First and last call.
             on_error: ``on_error(connection, exception)``: another callback raised.
+            fields: What is picked out of JSON messages, instead of ``on_message``; see ``Fields``.
+            on_batch: ``on_batch(connection, batch)``: the rows that one read brought, a
+                ``RecordBatch`` for each of the fields that has some. For batches of a given size
+                take ``wspool.stream``.
+            on_record: ``on_record(connection, record)``: each row as a tuple of the columns that
+                were asked for; with one ``Fields`` only.
+            on_unmatched: ``on_unmatched(connection, message)``: a message that matches none of the
+                fields, or is no JSON.
             options: See ``wspool.Options``.
 
         Raises:
@@ -132,6 +151,9 @@ class Endpoint:
             ("on_close", on_close),
             ("on_fail", on_fail),
             ("on_error", on_error),
+            ("on_batch", on_batch),
+            ("on_record", on_record),
+            ("on_unmatched", on_unmatched),
         ):
             _check_callable(name, callback)
         checked = Options.from_kwargs(**options)
@@ -140,8 +162,13 @@ class Endpoint:
         connection = Connection(self, checked, Callbacks(on_open, on_close, on_fail, on_error))
         encoded = _encoded(uri)
         native_options = _native_options(encoded, checked)
+        picked = _picked(fields, on_message, on_batch, on_record, on_unmatched)
         with _public_errors(uri):
-            self._native.create(connection, encoded, native_options, on_message)
+            if picked is None:
+                self._native.create(connection, encoded, native_options, on_message)
+            else:
+                label = redact_uri(uri)
+                self._native.create_records(connection, encoded, native_options, label, *picked)
         self.remember(connection)
         return connection
 
@@ -166,6 +193,32 @@ class Endpoint:
         native_options = _native_options(encoded, options)
         with _public_errors(uri):
             self._native.create_pull(connection, encoded, native_options, ready, number)
+        with self._lock:
+            self._pulled.add(connection)
+
+    def start_in_stream(
+        self,
+        connection: StreamConnection,
+        uri: str,
+        options: Options,
+        stream: native.RecordStream,
+        lane: int,
+    ) -> None:
+        """Start a connection of a stream; ``wspool.stream`` calls it.
+
+        Args:
+            connection: The object that it becomes, made for this endpoint.
+            uri: As for ``create_new_connection``, and with its exceptions.
+            options: Checked.
+            stream: Where its messages go.
+            lane: Of the stream.
+        """
+        encoded = _encoded(uri)
+        native_options = _native_options(encoded, options)
+        with _public_errors(uri):
+            self._native.create_in_stream(
+                connection, encoded, native_options, stream, redact_uri(uri), lane
+            )
         with self._lock:
             self._pulled.add(connection)
 
@@ -408,6 +461,38 @@ def _public_errors(uri: str) -> Iterator[None]:
 
 def _left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _picked(
+    fields: Fields | Mapping[str, Fields] | None,
+    on_message: OnMessage | None,
+    on_batch: OnBatch | None,
+    on_record: OnRecord | None,
+    on_unmatched: OnMessage | None,
+) -> tuple[native.FieldSet, Callable[..., object] | None, OnRecord | None, OnMessage | None] | None:
+    """Check the arguments about fields; return what the core wants of them."""
+    if fields is None:
+        if on_batch is not None or on_record is not None or on_unmatched is not None:
+            raise ValueError("on_batch, on_record and on_unmatched need fields")
+        return None
+    compiled = FieldSet.of(fields)
+    if on_message is not None:
+        raise ValueError("on_message does not go with fields; on_unmatched gets what is left")
+    if on_batch is None and on_record is None:
+        raise ValueError("fields needs on_batch or on_record")
+    if on_record is not None and len(compiled.names) != 1:
+        raise ValueError("on_record needs one wspool.Fields: a tuple does not say of which it is")
+    return compiled.native, _batch_maker(compiled, on_batch), on_record, on_unmatched
+
+
+def _batch_maker(compiled: FieldSet, on_batch: OnBatch | None) -> Callable[..., object] | None:
+    if on_batch is None:
+        return None
+
+    def call(connection: Connection, batch: native.RecordBatch) -> object:
+        return on_batch(connection, batch_of(compiled, batch))
+
+    return call
 
 
 def _check_callable(name: str, callback: Callable[..., object] | None) -> None:

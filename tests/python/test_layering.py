@@ -56,12 +56,12 @@ PYTHON_LAYERS = [
     {"exceptions", "version", "_feeds"},
     {"native"},
     {
-        *("options", "events", "fields", "tls", "proxy", "trust", "compression", "uri"),
+        *("options", "events", "fields", "records", "tls", "proxy", "trust", "compression", "uri"),
         *("_certificates", "_server_connection"),
     },
-    {"pool", "endpoint", "connection", "connection_info", "pull", "testing"},
-    {"sync", "aio"},
-    {"cli", "demo", "stream"},
+    {"pool", "endpoint", "connection", "connection_info", "pull", "stream_base", "testing"},
+    {"sync", "streams", "aio"},
+    {"cli", "demo"},
     {"__init__", "__main__"},
 ]
 PYTHON_STRANGERS = [("sync", "aio")]  # never import each other

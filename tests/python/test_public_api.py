@@ -16,11 +16,11 @@ PACKAGE = Path(wspool.__file__).parent
 
 PUBLIC = """
 BufferFull Close CloseCode ConcurrencyError Connection ConnectionClosed ConnectionClosedError
-ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Headers InvalidHandshake
+ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Fields Headers InvalidHandshake
 InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message
-NegotiationError Options PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull Request
-Response SecurityError Statistics Status TLS UnknownConnection WSPoolError WrongProcess __version__
-aio connect sync unix_connect
+NegotiationError Options PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull RecordBatch
+RecordStatistics RecordStream Request Response SecurityError Statistics Status StreamConnection TLS UnknownConnection WSPoolError WrongProcess __version__
+aio connect pick stream sync unix_connect
 """
 
 SIGNATURES = {
@@ -30,7 +30,8 @@ SIGNATURES = {
     "EndpointPool.get_endpoint": "(self, index=None)",
     "EndpointPool.close": "(self, timeout=10)",
     "Endpoint.create_new_connection": "(self, uri, *, on_open=None, on_message=None, on_close=None,"
-    " on_fail=None, on_error=None, **options)",
+    " on_fail=None, on_error=None, fields=None, on_batch=None, on_record=None, on_unmatched=None,"
+    " **options)",
     "Endpoint.send_msg": "(self, id, message, text=None)",
     "Endpoint.close": "(self, id, code=1000, reason='')",
     "Endpoint.disable_callbacks": "(self, id)",
@@ -42,6 +43,17 @@ SIGNATURES = {
     "Connection.close": "(self, code=1000, reason='')",
     "Connection.wait_closed": "(self, timeout=None)",
     "Connection.abort": "(self)",
+    "Fields.__init__": "(self, columns, *, where=None, rows=None)",
+    "pick": "(data, fields, *, received_ns=None, connection=None)",
+    "stream": "(uris, *, fields, batch_rows=4096, max_delay=0.1, order='arrival', max_batches=16,"
+    " on_unmatched=None, pool=None, **options)",
+    "RecordStream.next": "(self, timeout=None)",
+    "RecordStream.close": "(self, code=1000, reason='')",
+    "RecordBatch.to_pydict": "(self)",
+    "aio.stream": "(uris, *, fields, batch_rows=4096, max_delay=0.1, order='arrival',"
+    " max_batches=16, on_unmatched=None, pool=None, **options)",
+    "aio.RecordStream.next": "(self)",
+    "aio.RecordStream.close": "(self, code=1000, reason='')",
     "connect": "(uri, *, pool=None, **options)",
     "sync.connect": "(uri, *, pool=None, **options)",
     "sync.ClientConnection.recv": "(self, /, timeout=None, decode=None)",

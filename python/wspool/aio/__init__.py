@@ -12,5 +12,6 @@ messages. It watches one descriptor for all of its connections. Works with uvloo
 
 from .connecting import connect, unix_connect
 from .connection import ClientConnection
+from .streams import RecordStream, stream
 
-__all__ = ["ClientConnection", "connect", "unix_connect"]
+__all__ = ["ClientConnection", "RecordStream", "connect", "stream", "unix_connect"]

@@ -1,8 +1,8 @@
-#include "json_pointer.hpp"
+#include "wspool/json_pointer.hpp"
 
 #include <algorithm>
 
-namespace wspool::python {
+namespace wspool {
 namespace {
 
 /// RFC 6901 section 4: digits without a leading zero.
@@ -34,9 +34,9 @@ std::optional<std::string> unescape(std::string_view name) {
 
 }  // namespace
 
-std::optional<json_pointer> json_pointer::parse(std::string_view text) {
-    json_pointer pointer;
-    if (text.empty()) return pointer;
+std::optional<json_pointer_c> json_pointer_c::Parse(std::string_view text) {
+    std::vector<step_t> steps;
+    if (text.empty()) return json_pointer_c();
     if (text[0] != '/') return {};
     while (!text.empty()) {
         text.remove_prefix(1);
@@ -44,10 +44,10 @@ std::optional<json_pointer> json_pointer::parse(std::string_view text) {
         auto name = unescape(text.substr(0, end));
         if (!name) return {};
         auto index = array_index(*name);
-        pointer.steps_.push_back({std::move(*name), index});
+        steps.push_back({std::move(*name), index});
         text.remove_prefix(end);
     }
-    return pointer;
+    return json_pointer_c(std::move(steps));
 }
 
-}  // namespace wspool::python
+}  // namespace wspool

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace wspool::json {
+
+/// A value where it stands in the text; without `text`, none.
+struct slice {
+    const char* data = nullptr;
+    std::uint32_t size = 0;   ///< without white space around it; of a string with its quotes
+    std::uint32_t token = 0;  ///< its first one; for walking into an array
+
+    [[nodiscard]] bool is_missing() const noexcept { return data == nullptr; }
+    [[nodiscard]] std::string_view text() const noexcept { return {data, size}; }
+    [[nodiscard]] bool is_string() const noexcept { return data != nullptr && *data == '"'; }
+    [[nodiscard]] bool is_array() const noexcept { return data != nullptr && *data == '['; }
+    /// Missing or JSON's null: what becomes a null without being a mistake.
+    [[nodiscard]] bool is_null() const noexcept { return data == nullptr || *data == 'n'; }
+    /// What stands between a string's quotes.
+    [[nodiscard]] std::string_view inside() const noexcept { return {data + 1, size - 2U}; }
+};
+
+/// Whether a token that is no string and no bracket is a number, true, false, null, or one of
+/// NaN, Infinity and -Infinity, which json.loads accepts. Sets `size` to its length. Nothing at
+/// or behind `end` is read.
+bool check_scalar(const char* begin, const char* end, std::uint32_t& size) noexcept;
+
+/// Whether the escapes between a string's quotes are those of RFC 8259 section 7.
+bool check_escapes(std::string_view inside) noexcept;
+
+/// Replaces the escapes, which have been checked. False for a surrogate without its other half,
+/// which UTF-8 cannot express.
+bool unescape(std::string_view inside, std::string& out);
+
+}  // namespace wspool::json
