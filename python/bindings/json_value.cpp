@@ -270,7 +270,7 @@ PyObject* json_at(const json_source& source, PyObject* pointer) {
     }
     if (path->pointer.Steps().empty()) return json_document(source);
     std::string_view value;
-    switch (path->finder->Find(source.payload, value)) {
+    switch (path->finder->Find(source.payload, false, value)) {
         case json_finder_c::found_e::FOUND: {
             if (is_plain_string(value)) return make_text({value.data() + 1, value.size() - 2});
             dom::element element;

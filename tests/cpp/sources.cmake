@@ -10,6 +10,7 @@ set(WSPOOL_TEST_SOURCES
   test_frame_verdicts.cpp
   test_handshake.cpp
   test_handshake_response.cpp
+  test_json_structure.cpp
   test_loop.cpp
   test_message_queue.cpp
   test_opening.cpp

@@ -25,8 +25,8 @@ public:
     json_finder_c(const json_finder_c&) = delete;
     json_finder_c& operator=(const json_finder_c&) = delete;
 
-    /// `value` becomes the text of the value, in `text`.
-    found_e Find(std::string_view text, std::string_view& value);
+    /// `value` becomes the text of the value, in `text`. `is_utf8`: that is known already.
+    found_e Find(std::string_view text, bool is_utf8, std::string_view& value);
 
 private:
     class impl;

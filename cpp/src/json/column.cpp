@@ -206,7 +206,7 @@ public:
 
     unsigned append(const slice& value, context& with) override {
         unsigned mistakes = value.is_null() || value.is_array() ? 0 : 1;
-        if (value.is_array()) mistakes = append_items(value.token, with);
+        if (value.is_array()) mistakes = append_items(value, with);
         validity_.push(value.is_array());
         std::memcpy(offsets_.Extend(sizeof count_), &count_, sizeof count_);
         return mistakes;
@@ -219,33 +219,39 @@ private:
     }
 
     /// The whole text has been checked.
-    unsigned append_items(std::size_t token, context& with) {
+    unsigned append_items(const slice& value, context& with) {
         const char* const text = with.source.text().data();
-        const std::uint32_t* const tokens = with.source.tokens();
+        auto at = static_cast<std::size_t>(value.data - text) + 1;
         unsigned mistakes = 0;
-        ++token;
-        if (text[tokens[token]] == ']') return 0;
+        at = token_at(text, at);
+        if (text[at] == ']') return 0;
         while (true) {
-            const std::size_t next = behind(text, tokens, token);
-            std::uint32_t end = tokens[next];
-            while (end > tokens[token] + 1 && std::strchr(" \t\r\n", text[end - 1]) != nullptr)
-                --end;
-            const slice item{text + tokens[token], end - tokens[token],
-                             static_cast<std::uint32_t>(token)};
-            mistakes += items_->append(item, with);
+            const std::size_t end = end_of(with.source, at);
+            mistakes += items_->append({text + at, static_cast<std::uint32_t>(end - at)}, with);
             ++count_;
-            if (text[tokens[next]] == ']') return mistakes;
-            token = next + 1;
+            at = token_at(text, end);
+            if (text[at] == ']') return mistakes;
+            at = token_at(text, at + 1);
         }
     }
 
-    /// The token behind a value.
-    static std::size_t behind(const char* text, const std::uint32_t* tokens, std::size_t token) {
-        for (std::size_t open = 0;; ++token) {
-            const char c = text[tokens[token]];
+    static std::size_t token_at(const char* text, std::size_t at) {
+        while (text[at] == ' ' || text[at] == '\t' || text[at] == '\n' || text[at] == '\r') ++at;
+        return at;
+    }
+
+    /// Where the value that begins here ends.
+    static std::size_t end_of(const structure& source, std::size_t at) {
+        const char* const text = source.text().data();
+        if (text[at] == '"') return source.string_end(at) + 1;
+        if (text[at] != '[' && text[at] != '{')
+            return static_cast<std::size_t>(scalar_end(text + at, text + source.text().size()) -
+                                            text);
+        for (std::size_t open = 0;; ++at) {
+            const char c = text[at];
+            if (c == '"') at = source.string_end(at);
             if (c == '[' || c == '{') ++open;
-            if (c == ']' || c == '}') --open;
-            if (open == 0) return token + 1;
+            if ((c == ']' || c == '}') && --open == 0) return at + 1;
         }
     }
 

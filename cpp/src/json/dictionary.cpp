@@ -18,10 +18,22 @@ std::uint64_t random_seed() {
     return (std::uint64_t{device()} << 32U) | device();
 }
 
-std::uint64_t load(const char* from, std::size_t size) noexcept {
-    std::uint64_t word = 0;
-    std::memcpy(&word, from, size);
+template <class T>
+T load(const char* from) noexcept {
+    T word;
+    std::memcpy(&word, from, sizeof word);
     return word;
+}
+
+/// Up to eight bytes; together with their number they tell which.
+std::uint64_t load_few(std::string_view text) noexcept {
+    const char* const begin = text.data();
+    const char* const end = begin + text.size();
+    if (text.size() >= 4)
+        return (std::uint64_t{load<std::uint32_t>(begin)} << 32U) | load<std::uint32_t>(end - 4);
+    if (text.empty()) return 0;
+    const auto byte = [](char c) { return std::uint64_t{static_cast<unsigned char>(c)}; };
+    return (byte(begin[0]) << 16U) | (byte(begin[text.size() / 2]) << 8U) | byte(end[-1]);
 }
 
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
@@ -82,10 +94,10 @@ std::uint64_t dictionary::hash(std::string_view text) const noexcept {
     constexpr std::size_t word = 8;
     std::uint64_t value = seed_ ^ text.size();
     while (text.size() > word) {
-        value = mix(value ^ load(text.data(), word), prime ^ seed_);
+        value = mix(value ^ load<std::uint64_t>(text.data()), prime ^ seed_);
         text.remove_prefix(word);
     }
-    return mix(value ^ load(text.data(), text.size()), prime ^ seed_);
+    return mix(value ^ load_few(text), prime ^ seed_);
 }
 
 std::uint32_t dictionary::number_of(std::string_view text) {

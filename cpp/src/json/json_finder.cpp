@@ -19,8 +19,9 @@ json_finder_c::json_finder_c(const json_pointer_c& pointer)
 
 json_finder_c::~json_finder_c() = default;
 
-json_finder_c::found_e json_finder_c::Find(std::string_view text, std::string_view& value) {
-    if (!impl_->picker.pick(text)) return found_e::NOT_JSON;
+json_finder_c::found_e json_finder_c::Find(std::string_view text, bool is_utf8,
+                                           std::string_view& value) {
+    if (!impl_->picker.pick(text, is_utf8)) return found_e::NOT_JSON;
     const auto& found = impl_->picker.value(impl_->slot);
     if (found.is_missing()) return found_e::MISSING;
     value = found.text();

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "json/digits.hpp"
+
 #if !defined(__cpp_lib_to_chars)
 #include <locale.h>
 #include <stdlib.h>
@@ -130,6 +132,12 @@ bool parse_uint64(std::string_view text, std::uint64_t& out) noexcept {
     std::uint64_t value = 0;
     if (text.empty()) return false;
     if (text.size() <= always_fit) {
+        while (has_eight_digits && text.size() >= eight) {
+            const std::uint64_t word = load_eight(text.data());
+            if (!are_eight_digits(word)) return false;
+            value = value * 100'000'000 + value_of_eight(word);
+            text.remove_prefix(eight);
+        }
         for (const char c : text) {
             const unsigned digit = digit_of(c);
             if (digit > 9) return false;

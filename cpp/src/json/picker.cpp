@@ -32,6 +32,8 @@ private:
 
 /// Of what large messages needed, this much is kept.
 constexpr std::size_t most_kept_rows = 16 * 1024;
+/// What structure::skip_array asks for.
+constexpr unsigned most_around_skipped = 50;
 
 }  // namespace
 
@@ -48,92 +50,107 @@ void picker::reset() {
     }
 }
 
-bool picker::pick(std::string_view text) {
+bool picker::pick(std::string_view text, bool is_utf8) {
     reset();
-    if (!structure_.index(text)) return false;
+    if (!structure_.index(text, is_utf8)) return false;
     text_ = text.data();
-    tokens_ = structure_.tokens();
-    count_ = structure_.count();
+    size_ = text.size();
     has_backslash_ = structure_.has_backslash();
-    const char first = at(0);
-    const char last = at(count_ - 1);
-    // From here on a closing bracket is what the tokens end with: whoever takes another token may
-    // look at the next one without asking whether it is there.
+    while (size_ != 0 && is_space(text_[size_ - 1])) --size_;
+    std::size_t begin = 0;
+    while (begin != size_ && is_space(text_[begin])) ++begin;
+    if (begin == size_) return false;
+    const char first = text_[begin];
+    const char last = text_[size_ - 1];
+    // All strings end before the text does. So where a bracket closes last, whoever has taken
+    // anything else may look at the byte behind it without asking whether there is one.
     const bool is_container = (first == '{' && last == '}') || (first == '[' && last == ']');
-    if (!is_container && count_ != 1) return false;
-    if (walk(plan_.node(0), 0, 0, values_.data()) == count_) return true;
+    const bool can_be_scalar = first != '{' && first != '[';
+    if (is_container || can_be_scalar) {
+        const auto& root = plan_.node(0);
+        const std::size_t end = structure_.is_compact()
+                                    ? walk<true>(root, begin, 0, values_.data())
+                                    : walk<false>(root, begin, 0, values_.data());
+        if (end == size_) return true;
+    }
     reset();
     return false;
 }
 
-/// A string, a number or a word.
-bool picker::is_scalar(std::size_t token) const noexcept {
-    const char* const begin = text_ + tokens_[token];
-    const char* const end = text_ + tokens_[token + 1];
-    if (*begin == '"') {
-        // simdjson's first stage has found its end.
-        return !has_backslash_ || check_escapes(slice_of(token, token + 1).inside());
-    }
-    std::uint32_t size = 0;
-    return check_scalar(begin, end, size);
+/// The first byte from here that is no white space.
+template <bool compact>
+inline std::size_t picker::token_at(std::size_t at) const noexcept {
+    if constexpr (!compact)
+        while (is_space(text_[at])) ++at;
+    return at;
 }
 
-slice picker::slice_of(std::size_t token, std::size_t next) const noexcept {
-    const std::uint32_t begin = tokens_[token];
-    std::uint32_t end = tokens_[next];
-    while (is_space(text_[end - 1])) --end;
-    return {text_ + begin, end - begin, static_cast<std::uint32_t>(token)};
+/// Behind the string that begins here; `failed` for an escape that is none.
+inline std::size_t picker::skip_string(std::size_t begin) const noexcept {
+    const std::size_t end = structure_.string_end(begin);
+    if (has_backslash_ && !check_escapes({text_ + begin + 1, end - begin - 1})) return failed;
+    return end + 1;
 }
 
-/// Returns the token behind the value.
-std::size_t picker::walk(const plan::node_t& node, std::size_t token, unsigned depth, slice* out) {
-    const char c = at(token);
-    std::size_t next = 0;
+inline std::size_t picker::skip_scalar(std::size_t begin) const noexcept {
+    if (text_[begin] == '"') return skip_string(begin);
+    const char* const end = scalar_end(text_ + begin, text_ + size_);
+    return end == nullptr ? failed : static_cast<std::size_t>(end - text_);
+}
+
+/// Returns where the value ends.
+template <bool compact>
+std::size_t picker::walk(const plan::node_t& node, std::size_t begin, unsigned depth, slice* out) {
+    const char c = text_[begin];
+    std::size_t end = 0;
     if (c == '{' && !node.names.empty())
-        next = walk_object(node, token, depth, out);
+        end = walk_object<compact>(node, begin, depth, out);
     else if (c == '[' && (!node.indexes.empty() || node.rows != plan::none))
-        next = walk_array(node, token, depth, out);
+        end = walk_array<compact>(node, begin, depth, out);
     else
-        next = skip(token, depth);
-    if (node.slot != plan::none && next != failed)
-        out[static_cast<std::size_t>(node.slot)] = slice_of(token, next);
-    return next;
+        end = skip<compact>(begin, depth);
+    if (node.slot != plan::none && end != failed)
+        out[index(node.slot)] = {text_ + begin, static_cast<std::uint32_t>(end - begin)};
+    return end;
 }
 
-std::size_t picker::walk_object(const plan::node_t& node, std::size_t token, unsigned depth,
+template <bool compact>
+std::size_t picker::walk_object(const plan::node_t& node, std::size_t begin, unsigned depth,
                                 slice* out) {
     if (depth == max_depth) return failed;
-    ++token;
-    if (at(token) == '}') return token + 1;
+    std::size_t at = token_at<compact>(begin + 1);
+    if (text_[at] == '}') return at + 1;
     std::uint64_t seen = 0;
     constexpr std::size_t most_seen = 64;
     while (true) {
-        if (at(token) != '"' || at(token + 1) != ':') return failed;
-        const std::size_t found = find(node, token);
+        if (text_[at] != '"') return failed;
+        const std::size_t key_end = structure_.string_end(at);
+        const std::size_t found = find(node, at + 1, key_end);
         if (found == failed) return failed;
-        token += 2;
+        at = token_at<compact>(key_end + 1);
+        if (text_[at] != ':') return failed;
+        at = token_at<compact>(at + 1);
         if (found == node.names.size()) {
-            token = skip(token, depth + 1);
+            at = skip<compact>(at, depth + 1);
         } else {
             const plan::node_t& child = plan_.node(node.names[found].node);
             const std::uint64_t bit = std::uint64_t{1} << (found % most_seen);
             // Of equal names the last counts, and nothing is left of the one before.
             if ((seen & bit) != 0) forget(child, out);
             seen |= bit;
-            token = walk(child, token, depth + 1, out);
+            at = walk<compact>(child, at, depth + 1, out);
         }
-        if (token >= count_) return failed;
-        const char c = at(token++);
-        if (c == '}') return token;
+        if (at >= size_) return failed;
+        at = token_at<compact>(at);
+        const char c = text_[at++];
+        if (c == '}') return at;
         if (c != ',') return failed;
+        at = token_at<compact>(at);
     }
 }
 
 /// Which of the names is this one; their number for none, `failed` for a key that is no string.
-std::size_t picker::find(const plan::node_t& node, std::size_t token) {
-    const std::uint32_t begin = tokens_[token] + 1;
-    std::uint32_t end = tokens_[token + 1] - 1;
-    while (text_[end] != '"') --end;
+std::size_t picker::find(const plan::node_t& node, std::size_t begin, std::size_t end) {
     std::string_view key(text_ + begin, end - begin);
     const auto& names = node.names;
     if (has_backslash_ && key.find('\\') != std::string_view::npos) {
@@ -141,24 +158,30 @@ std::size_t picker::find(const plan::node_t& node, std::size_t token) {
         if (!unescape(key, unescaped_)) return names.size();
         key = unescaped_;
     }
+    if (node.is_large) {
+        const auto same = [&](const plan::name_t& name) { return name.name == key; };
+        const auto known = std::find_if(names.begin(), names.end(), same);
+        return static_cast<std::size_t>(known - names.begin());
+    }
+    const char first = key.empty() ? '\0' : key.front();
+    std::size_t number = node.first[static_cast<unsigned char>(first)];
+    if (number == 0) return names.size();
     // The key lies in the text, so that eight bytes from its beginning can be read unless it is
     // near the end, or was unescaped.
     std::uint64_t word = 0;
-    const bool has_word = key.data() == text_ + begin && begin + sizeof word <= tokens_[count_];
+    const bool has_word = key.data() == text_ + begin && begin + sizeof word <= size_;
     if (has_word) std::memcpy(&word, text_ + begin, sizeof word);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        const auto& name = names[i];
-        if (name.mask != 0 && has_word) {
-            if ((word & name.mask) == name.word) return i;
-        } else if (name.name == key) {
-            return i;
-        }
+    for (; number != 0; number = names[number - 1].next) {
+        const auto& name = names[number - 1];
+        const bool is_same =
+            name.mask != 0 && has_word ? (word & name.mask) == name.word : name.name == key;
+        if (is_same) return number - 1;
     }
     return names.size();
 }
 
 void picker::forget(const plan::node_t& node, slice* out) {
-    if (node.slot != plan::none) out[static_cast<std::size_t>(node.slot)] = slice();
+    if (node.slot != plan::none) out[index(node.slot)] = slice();
     if (node.rows != plan::none) {
         row_set& set = row_sets_[index(node.rows)];
         set.values.clear();
@@ -168,74 +191,100 @@ void picker::forget(const plan::node_t& node, slice* out) {
     for (const auto& child : node.names) forget(plan_.node(child.node), out);
 }
 
-std::size_t picker::walk_array(const plan::node_t& node, std::size_t token, unsigned depth,
+template <bool compact>
+std::size_t picker::walk_array(const plan::node_t& node, std::size_t begin, unsigned depth,
                                slice* out) {
     if (depth == max_depth) return failed;
     if (node.rows != plan::none) row_sets_[index(node.rows)].is_array = true;
-    ++token;
-    if (at(token) == ']') return token + 1;
+    std::size_t at = token_at<compact>(begin + 1);
+    if (text_[at] == ']') return at + 1;
     auto wanted = node.indexes.begin();
     for (std::size_t i = 0;; ++i) {
-        std::size_t next = failed;
-        if (node.rows != plan::none) next = walk_row(node.rows, token, depth + 1);
+        std::size_t end = failed;
+        if (node.rows != plan::none) end = walk_row<compact>(node.rows, at, depth + 1);
         if (wanted != node.indexes.end() && wanted->index == i) {
-            next = walk(plan_.node(wanted->node), token, depth + 1, out);
+            end = walk<compact>(plan_.node(wanted->node), at, depth + 1, out);
             ++wanted;
         } else if (node.rows == plan::none) {
-            next = skip(token, depth + 1);
+            end = skip<compact>(at, depth + 1);
         }
-        if (next >= count_) return failed;
-        const char c = at(next);
-        token = next + 1;
-        if (c == ']') return token;
+        if (end >= size_) return failed;
+        at = token_at<compact>(end);
+        const char c = text_[at++];
+        if (c == ']') return at;
         if (c != ',') return failed;
+        at = token_at<compact>(at);
     }
 }
 
-std::size_t picker::walk_row(int rows, std::size_t token, unsigned depth) {
+template <bool compact>
+std::size_t picker::walk_row(int rows, std::size_t begin, unsigned depth) {
     row_set& set = row_sets_[index(rows)];
     const auto& wanted = plan_.rows()[index(rows)];
     const std::size_t before = set.values.size();
     set.values.resize(before + wanted.slots);
     ++set.count;
-    return walk(plan_.node(wanted.node), token, depth, set.values.data() + before);
+    return walk<compact>(plan_.node(wanted.node), begin, depth, set.values.data() + before);
 }
 
-std::size_t picker::skip(std::size_t token, unsigned depth) const noexcept {
-    const char c = at(token);
-    if (c == '{' || c == '[') return skip_container(token, depth);
-    return is_scalar(token) ? token + 1 : failed;
+template <bool compact>
+std::size_t picker::skip(std::size_t begin, unsigned depth) {
+    const char c = text_[begin];
+    if (c != '{' && c != '[') return skip_scalar(begin);
+    if (c == '[' && compact && !has_backslash_ && depth < most_around_skipped) {
+        const std::size_t end = skip_simple_array(begin);
+        if (end != 0) return end;
+    }
+    return skip_container<compact>(begin, depth);
+}
+
+/// 0 if it is not that simple.
+std::size_t picker::skip_simple_array(std::size_t begin) {
+    scalars_.clear();
+    const std::size_t end = structure_.skip_array(begin, scalars_);
+    if (end == 0) return 0;
+    for (const std::size_t at : scalars_) {
+        const char* const last = scalar_end(text_ + at, text_ + size_);
+        if (last == nullptr || (*last != ',' && *last != ']')) return failed;
+    }
+    return end;
 }
 
 /// Checks the grammar all the same. Every jump is to what may come next.
-std::size_t picker::skip_container(std::size_t token, unsigned depth) const noexcept {
+template <bool compact>
+std::size_t picker::skip_container(std::size_t begin, unsigned depth) const noexcept {
+    std::size_t at = begin;
     nesting open;
 enter:
     if (depth + open.size() >= max_depth) return failed;
-    open.push(at(token) == '{');
-    ++token;
-    if (at(token) == (open.in_object() ? '}' : ']')) goto leave;
+    open.push(text_[at] == '{');
+    at = token_at<compact>(at + 1);
+    if (text_[at] == (open.in_object() ? '}' : ']')) goto leave;
     if (!open.in_object()) goto value;
 key:
-    if (at(token) != '"' || at(token + 1) != ':' || (has_backslash_ && !is_scalar(token)))
-        return failed;
-    token += 2;
+    if (text_[at] != '"') return failed;
+    at = skip_string(at);
+    if (at == failed) return failed;
+    at = token_at<compact>(at);
+    if (text_[at] != ':') return failed;
+    at = token_at<compact>(at + 1);
 value:
-    if (at(token) == '{' || at(token) == '[') goto enter;
-    if (!is_scalar(token)) return failed;
-    ++token;
+    if (text_[at] == '{' || text_[at] == '[') goto enter;
+    at = skip_scalar(at);
+    if (at == failed) return failed;
 next:
-    if (at(token) == ',') {
-        ++token;
+    at = token_at<compact>(at);
+    if (text_[at] == ',') {
+        at = token_at<compact>(at + 1);
         if (open.in_object()) goto key;
         goto value;
     }
-    if (at(token) != (open.in_object() ? '}' : ']')) return failed;
+    if (text_[at] != (open.in_object() ? '}' : ']')) return failed;
 leave:
-    ++token;
+    ++at;
     open.pop();
-    if (open.is_empty()) return token;
-    if (token == count_) return failed;
+    if (open.is_empty()) return at;
+    if (at >= size_) return failed;
     goto next;
 }
 

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "json/plan.hpp"
@@ -22,8 +24,8 @@ public:
     /// The plan must outlive it.
     explicit picker(const plan& wanted);
 
-    /// False if the text is not JSON; then nothing of it counts.
-    bool pick(std::string_view text);
+    /// False if the text is not JSON; then nothing of it counts. `is_utf8`: that is known already.
+    bool pick(std::string_view text, bool is_utf8);
 
     [[nodiscard]] const slice& value(int slot) const noexcept {
         return values_[static_cast<std::size_t>(slot)];
@@ -48,29 +50,38 @@ private:
     static constexpr std::size_t failed = static_cast<std::size_t>(-1);
 
     static std::size_t index(int number) noexcept { return static_cast<std::size_t>(number); }
-    [[nodiscard]] char at(std::size_t token) const noexcept { return text_[tokens_[token]]; }
-    [[nodiscard]] bool is_scalar(std::size_t token) const noexcept;
-    [[nodiscard]] slice slice_of(std::size_t token, std::size_t next) const noexcept;
-    std::size_t walk(const plan::node_t& node, std::size_t token, unsigned depth, slice* out);
-    std::size_t walk_object(const plan::node_t& node, std::size_t token, unsigned depth,
+    // Each once for texts without white space between tokens, and once for those with.
+    template <bool compact>
+    [[nodiscard]] std::size_t token_at(std::size_t at) const noexcept;
+    template <bool compact>
+    std::size_t walk(const plan::node_t& node, std::size_t begin, unsigned depth, slice* out);
+    template <bool compact>
+    std::size_t walk_object(const plan::node_t& node, std::size_t begin, unsigned depth,
                             slice* out);
-    std::size_t walk_array(const plan::node_t& node, std::size_t token, unsigned depth, slice* out);
-    std::size_t walk_row(int rows, std::size_t token, unsigned depth);
-    std::size_t skip(std::size_t token, unsigned depth) const noexcept;
-    std::size_t skip_container(std::size_t token, unsigned depth) const noexcept;
-    [[nodiscard]] std::size_t find(const plan::node_t& node, std::size_t token);
+    template <bool compact>
+    std::size_t walk_array(const plan::node_t& node, std::size_t begin, unsigned depth, slice* out);
+    template <bool compact>
+    std::size_t walk_row(int rows, std::size_t begin, unsigned depth);
+    template <bool compact>
+    std::size_t skip(std::size_t begin, unsigned depth);
+    template <bool compact>
+    [[nodiscard]] std::size_t skip_container(std::size_t begin, unsigned depth) const noexcept;
+    std::size_t skip_simple_array(std::size_t begin);
+    [[nodiscard]] std::size_t skip_string(std::size_t begin) const noexcept;
+    [[nodiscard]] std::size_t skip_scalar(std::size_t begin) const noexcept;
+    [[nodiscard]] std::size_t find(const plan::node_t& node, std::size_t begin, std::size_t end);
     void forget(const plan::node_t& node, slice* out);
     void reset();
 
     const plan& plan_;
     structure structure_;
     const char* text_ = nullptr;
-    const std::uint32_t* tokens_ = nullptr;
-    std::size_t count_ = 0;
+    std::size_t size_ = 0;  // up to the last byte that is no white space
     bool has_backslash_ = false;
     std::vector<slice> values_;
     std::vector<row_set> row_sets_;
     std::string unescaped_;
+    std::vector<std::size_t> scalars_;
 };
 
 }  // namespace wspool::json

@@ -8,7 +8,7 @@ namespace wspool::json {
 namespace {
 
 plan::name_t make_name(const std::string& name, std::size_t node) {
-    plan::name_t made{name, node, 0, 0};
+    plan::name_t made{name, node, 0, 0, 0};
     std::array<char, sizeof made.word> bytes{};
     if (name.size() >= bytes.size()) return made;
     std::memcpy(bytes.data(), name.data(), name.size());
@@ -20,6 +20,19 @@ plan::name_t make_name(const std::string& name, std::size_t node) {
     return made;
 }
 
+/// Names that begin alike are chained.
+void add_name(plan::node_t& node, plan::name_t name) {
+    const std::size_t number = node.names.size() + 1;
+    node.is_large = number > 255;
+    if (!node.is_large) {
+        // An empty name is looked up by a zero.
+        auto& first = node.first[static_cast<unsigned char>(name.name.c_str()[0])];
+        name.next = first;
+        first = static_cast<std::uint8_t>(number);
+    }
+    node.names.push_back(std::move(name));
+}
+
 }  // namespace
 
 plan::plan() : nodes_(1) {}
@@ -28,7 +41,7 @@ std::size_t plan::add_child(std::size_t parent, const json_pointer_c::step_t& st
     const std::size_t made = nodes_.size();
     nodes_.emplace_back();
     node_t& node = nodes_[parent];
-    node.names.push_back(make_name(step.name, made));
+    add_name(node, make_name(step.name, made));
     if (step.index) {
         const auto behind = std::find_if(node.indexes.begin(), node.indexes.end(),
                                          [&](const index_t& i) { return i.index > *step.index; });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -24,6 +25,7 @@ public:
         // The name and the quote behind it in eight bytes, where it is short enough; else 0.
         std::uint64_t word;
         std::uint64_t mask;
+        std::uint8_t next = 0;  // with the same first byte, plus one; 0: none
     };
     struct index_t {
         std::size_t index;
@@ -31,6 +33,9 @@ public:
     };
     struct node_t {
         std::vector<name_t> names;
+        /// By the first byte of a name: the first name that begins so, plus one. 0: none does.
+        std::array<std::uint8_t, 256> first{};
+        bool is_large = false;         ///< too many names for `first`
         std::vector<index_t> indexes;  // ascending
         int slot = none;
         int rows = none;

@@ -184,7 +184,7 @@ std::uint32_t record_picker_c::Add_connection(std::string_view label) {
 
 record_picker_c::outcome_e record_picker_c::Pick(const message_view_t& message,
                                                  std::uint32_t connection) {
-    if (!impl_->picker.pick(message.payload)) return outcome_e::NOT_JSON;
+    if (!impl_->picker.pick(message.payload, message.is_text)) return outcome_e::NOT_JSON;
     const auto& compiled = impl_->set->Compiled();
     json::context with{impl_->picker.source(), impl_->scratch};
     bool matched = false;

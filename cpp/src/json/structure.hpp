@@ -2,38 +2,85 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
-
-#include <simdjson.h>
+#include <vector>
 
 namespace wspool::json {
 
-/// Where the tokens of a JSON text begin: simdjson's first stage, chosen for the processor at run
-/// time. It also checks that the text is UTF-8, that strings end and hold no control characters.
+/// What 64 bytes of a text are, a bit for each byte; the first is the lowest.
+struct block {
+    std::uint64_t quotes;   ///< that begin or end strings
+    std::uint64_t strings;  ///< with the quotes that begin them, without those that end them
+    // Outside strings:
+    std::uint64_t opens;   ///< [ {
+    std::uint64_t closes;  ///< ] }
+    std::uint64_t commas;
+    std::uint64_t special;  ///< { } :
+    std::uint64_t scalars;  ///< numbers and words
+};
+
+/// What is found in a whole text.
+struct summary {
+    bool is_open = false;        ///< it ends within a string
+    bool has_control = false;    ///< a control character in a string
+    bool has_backslash = false;  ///< anywhere; without one no string has escapes
+    bool has_space = false;      ///< outside strings; or something that is no JSON
+};
+
+/// The functions for one set of vector instructions.
+struct kernel_t {
+    const char* name;
+    summary (*scan)(const char* text, std::size_t size, block* out);
+    std::size_t (*skip_array)(const block* blocks, std::size_t begin, std::size_t size,
+                              std::vector<std::size_t>& scalars);
+};
+
+/// All that this processor can run, the best first; the last is plain C++.
+const std::vector<kernel_t>& kernels();
+
+/// Finds where the strings of a JSON text end, and walks over arrays, 64 bytes at a time: with the
+/// vector instructions of the processor it runs on.
 ///
-/// simdjson's own second stages are not used: On-Demand does not check what it skips, and DOM
-/// converts every value. What walks over the tokens here does neither.
+/// The ideas are those of simdjson (Langdale and Lemire, "Parsing gigabytes of JSON per second",
+/// 2019) and JSONSki (Jiang and Zhao, "JSONSki: streaming semi-structured data with bit-parallel
+/// fast-forwarding", 2022). simdjson itself was used first: its first stage writes down every
+/// token, its second visits each, and of a book of prices that is nearly all of the work, while
+/// On-Demand, which can stop early, does not check what it passes over.
 class structure {
 public:
+    explicit structure(const kernel_t& kernel = kernels().front()) : kernel_(kernel) {}
+
     /// False if the text cannot be JSON. Nothing behind `text` is read. Valid until the next call,
-    /// as long as the text is.
-    bool index(std::string_view text);
+    /// as long as the text is. `is_utf8`: that is known already.
+    bool index(std::string_view text, bool is_utf8);
 
     [[nodiscard]] std::string_view text() const noexcept { return text_; }
-    /// Offset of each token: of `{}[]:,` and of the first byte of a scalar. One more follows, the
-    /// end of the text.
-    [[nodiscard]] const std::uint32_t* tokens() const noexcept { return tokens_; }
-    [[nodiscard]] std::size_t count() const noexcept { return count_; }
-    /// Whether a backslash is anywhere; without one no string has escapes.
-    [[nodiscard]] bool has_backslash() const noexcept { return has_backslash_; }
+    [[nodiscard]] bool has_backslash() const noexcept { return found_.has_backslash; }
+    /// No white space between tokens, so that what follows a token is the next.
+    [[nodiscard]] bool is_compact() const noexcept { return !found_.has_space; }
+    /// Where the string that begins at `begin` ends: its quote.
+    [[nodiscard]] std::size_t string_end(std::size_t begin) const noexcept {
+        std::size_t number = begin / bits;
+        // Shifted twice: 64 at once is undefined.
+        std::uint64_t left = blocks_[number].quotes & (~std::uint64_t{0} << (begin % bits) << 1U);
+        while (left == 0) left = blocks_[++number].quotes;
+        return number * bits + static_cast<std::size_t>(__builtin_ctzll(left));
+    }
+    /// Behind the array that begins at `begin`, less than 50 deep, if it holds nothing but arrays,
+    /// strings, numbers and words, and the text is compact and without backslashes: then all of it
+    /// is checked but for `scalars`, whose first bytes are appended. 0: it is not that simple, or
+    /// broken.
+    std::size_t skip_array(std::size_t begin, std::vector<std::size_t>& scalars) const {
+        return kernel_.skip_array(blocks_.data(), begin, text_.size(), scalars);
+    }
 
 private:
-    std::unique_ptr<simdjson::internal::dom_parser_implementation> parser_;
+    static constexpr std::size_t bits = 64;
+
+    const kernel_t& kernel_;
     std::string_view text_;
-    const std::uint32_t* tokens_ = nullptr;
-    std::size_t count_ = 0;
-    bool has_backslash_ = false;
+    std::vector<block> blocks_;
+    summary found_;
 };
 
 }  // namespace wspool::json

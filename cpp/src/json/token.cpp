@@ -2,12 +2,15 @@
 
 #include <cstring>
 
+#include "json/digits.hpp"
+
 namespace wspool::json {
 namespace {
 
 bool is_digit(char c) noexcept { return static_cast<unsigned char>(c - '0') < 10; }
 
 const char* skip_digits(const char* at, const char* end) noexcept {
+    while (has_eight_digits && end - at >= eight && are_eight_digits(load_eight(at))) at += eight;
     while (at != end && is_digit(*at)) ++at;
     return at;
 }
@@ -34,27 +37,6 @@ const char* number_end(const char* at, const char* end) noexcept {
 const char* word_end(const char* at, const char* end, std::string_view word) noexcept {
     if (static_cast<std::size_t>(end - at) < word.size()) return nullptr;
     return std::memcmp(at, word.data(), word.size()) == 0 ? at + word.size() : nullptr;
-}
-
-const char* scalar_end(const char* at, const char* end) noexcept {
-    switch (*at) {
-        case 't':
-            return word_end(at, end, "true");
-        case 'f':
-            return word_end(at, end, "false");
-        case 'n':
-            return word_end(at, end, "null");
-        case 'N':
-            return word_end(at, end, "NaN");
-        case 'I':
-            return word_end(at, end, "Infinity");
-        case '-':
-            if (at + 1 != end && at[1] == 'I') return word_end(at, end, "-Infinity");
-            break;
-        default:
-            break;
-    }
-    return number_end(at, end);
 }
 
 /// The value of four hexadecimal digits; -1 if they are none.
@@ -114,13 +96,26 @@ char simple_escape(char c) noexcept {
 
 }  // namespace
 
-bool check_scalar(const char* begin, const char* end, std::uint32_t& size) noexcept {
-    const char* const last = scalar_end(begin, end);
-    if (last == nullptr) return false;
-    size = static_cast<std::uint32_t>(last - begin);
-    for (const char* at = last; at != end; ++at)
-        if (*at != ' ' && *at != '\n' && *at != '\t' && *at != '\r') return false;
-    return true;
+const char* scalar_end(const char* begin, const char* end) noexcept {
+    const char* const at = begin;
+    switch (*at) {
+        case 't':
+            return word_end(at, end, "true");
+        case 'f':
+            return word_end(at, end, "false");
+        case 'n':
+            return word_end(at, end, "null");
+        case 'N':
+            return word_end(at, end, "NaN");
+        case 'I':
+            return word_end(at, end, "Infinity");
+        case '-':
+            if (at + 1 != end && at[1] == 'I') return word_end(at, end, "-Infinity");
+            break;
+        default:
+            break;
+    }
+    return number_end(at, end);
 }
 
 bool check_escapes(std::string_view inside) noexcept {

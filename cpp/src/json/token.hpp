@@ -9,8 +9,7 @@ namespace wspool::json {
 /// A value where it stands in the text; without `text`, none.
 struct slice {
     const char* data = nullptr;
-    std::uint32_t size = 0;   ///< without white space around it; of a string with its quotes
-    std::uint32_t token = 0;  ///< its first one; for walking into an array
+    std::uint32_t size = 0;  ///< without white space around it; of a string with its quotes
 
     [[nodiscard]] bool is_missing() const noexcept { return data == nullptr; }
     [[nodiscard]] std::string_view text() const noexcept { return {data, size}; }
@@ -22,10 +21,10 @@ struct slice {
     [[nodiscard]] std::string_view inside() const noexcept { return {data + 1, size - 2U}; }
 };
 
-/// Whether a token that is no string and no bracket is a number, true, false, null, or one of
-/// NaN, Infinity and -Infinity, which json.loads accepts. Sets `size` to its length. Nothing at
-/// or behind `end` is read.
-bool check_scalar(const char* begin, const char* end, std::uint32_t& size) noexcept;
+/// The end of the number (RFC 8259 section 6), true, false, null, or of NaN, Infinity or -Infinity,
+/// which json.loads accepts, that begins here; null if none does. Nothing at or behind `end` is
+/// read, and what follows is not judged.
+const char* scalar_end(const char* begin, const char* end) noexcept;
 
 /// Whether the escapes between a string's quotes are those of RFC 8259 section 7.
 bool check_escapes(std::string_view inside) noexcept;
