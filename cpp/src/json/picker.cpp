@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "json/digits.hpp"
+
 namespace wspool::json {
 namespace {
 
@@ -38,7 +40,10 @@ constexpr unsigned most_around_skipped = 50;
 }  // namespace
 
 picker::picker(const plan& wanted)
-    : plan_(wanted), values_(wanted.slots()), row_sets_(wanted.rows().size()) {}
+    : plan_(wanted),
+      values_(wanted.slots()),
+      row_sets_(wanted.rows().size()),
+      shapes_(wanted.size()) {}
 
 void picker::reset() {
     std::fill(values_.begin(), values_.end(), slice());
@@ -122,11 +127,21 @@ std::size_t picker::walk_object(const plan::node_t& node, std::size_t begin, uns
     if (text_[at] == '}') return at + 1;
     std::uint64_t seen = 0;
     constexpr std::size_t most_seen = 64;
-    while (true) {
+    shape& known = shapes_[plan_.number_of(node)];
+    for (std::size_t member = 0;; ++member) {
         if (text_[at] != '"') return failed;
-        const std::size_t key_end = structure_.string_end(at);
-        const std::size_t found = find(node, at + 1, key_end);
-        if (found == failed) return failed;
+        const char* const key = text_ + at + 1;
+        std::size_t key_end = 0;
+        std::size_t found = 0;
+        if (member < most_known && at + 2 + 2 * eight <= size_ && is_same(known[member], key)) {
+            key_end = at + 1 + known[member].size;
+            found = known[member].found;
+        } else {
+            key_end = structure_.string_end(at);
+            found = find(node, at + 1, key_end);
+            if (found == failed) return failed;
+            if (member < most_known) remember(known[member], at + 1, key_end, found);
+        }
         at = token_at<compact>(key_end + 1);
         if (text_[at] != ':') return failed;
         at = token_at<compact>(at + 1);
@@ -147,6 +162,29 @@ std::size_t picker::walk_object(const plan::node_t& node, std::size_t begin, uns
         if (c != ',') return failed;
         at = token_at<compact>(at);
     }
+}
+
+/// The key can be read sixteen bytes far.
+inline bool picker::is_same(const known_key& known, const char* key) noexcept {
+    return known.mask != 0 && (load_eight(key) & known.mask) == known.word &&
+           (known.size < eight || load_eight(key + known.size + 1 - eight) == known.tail);
+}
+
+void picker::remember(known_key& key, std::size_t begin, std::size_t end,
+                      std::size_t found) const {
+    key.mask = 0;
+    const std::size_t size = end - begin;
+    constexpr std::size_t longest = 2 * eight - 1;
+    if (size > longest || begin + 2 * eight > size_) return;
+    const std::string_view text(text_ + begin, size);
+    if (has_backslash_ && text.find('\\') != std::string_view::npos) return;
+    key.size = static_cast<std::uint32_t>(size);
+    key.found = static_cast<std::uint32_t>(found);
+    std::array<char, eight> bits{};
+    std::fill_n(bits.begin(), std::min<std::size_t>(size + 1, eight), '\xFF');
+    key.mask = load_eight(bits.data());
+    key.word = load_eight(text_ + begin) & key.mask;
+    if (size >= eight) key.tail = load_eight(text_ + end + 1 - eight);
 }
 
 /// Which of the names is this one; their number for none, `failed` for a key that is no string.

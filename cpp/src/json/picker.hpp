@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -47,6 +48,18 @@ private:
         std::size_t count = 0;
         bool is_array = false;
     };
+    /// A key where it stood in the object before, of up to 15 bytes: feeds send the same keys in
+    /// the same order, so that it is compared before anything is looked up.
+    struct known_key {
+        std::uint64_t word = 0;  // the first eight bytes of the key with its quote
+        std::uint64_t mask = 0;  // of them; 0: none is known
+        std::uint64_t tail = 0;  // the last eight, of longer ones
+        std::uint32_t size = 0;
+        std::uint32_t found = 0;  // what `find` says
+    };
+    static constexpr std::size_t most_known = 24;
+    using shape = std::array<known_key, most_known>;
+
     static constexpr std::size_t failed = static_cast<std::size_t>(-1);
 
     static std::size_t index(int number) noexcept { return static_cast<std::size_t>(number); }
@@ -70,6 +83,8 @@ private:
     [[nodiscard]] std::size_t skip_string(std::size_t begin) const noexcept;
     [[nodiscard]] std::size_t skip_scalar(std::size_t begin) const noexcept;
     [[nodiscard]] std::size_t find(const plan::node_t& node, std::size_t begin, std::size_t end);
+    [[nodiscard]] static bool is_same(const known_key& known, const char* key) noexcept;
+    void remember(known_key& key, std::size_t begin, std::size_t end, std::size_t found) const;
     void forget(const plan::node_t& node, slice* out);
     void reset();
 
@@ -80,6 +95,7 @@ private:
     bool has_backslash_ = false;
     std::vector<slice> values_;
     std::vector<row_set> row_sets_;
+    std::vector<shape> shapes_;  // by number of the node
     std::string unescaped_;
     std::vector<std::size_t> scalars_;
 };

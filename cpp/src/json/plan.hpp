@@ -55,6 +55,10 @@ public:
     int add_in_row(int rows, const steps_t& steps);
 
     [[nodiscard]] const node_t& node(std::size_t number) const noexcept { return nodes_[number]; }
+    [[nodiscard]] std::size_t number_of(const node_t& node) const noexcept {
+        return static_cast<std::size_t>(&node - nodes_.data());
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return nodes_.size(); }
     [[nodiscard]] std::size_t slots() const noexcept { return slots_; }
     [[nodiscard]] const std::vector<rows_t>& rows() const noexcept { return rows_; }
 

@@ -13,14 +13,6 @@
 namespace wspool::json {
 namespace {
 
-/// What the bytes of a block are, strings not considered.
-struct raw_t {
-    std::uint64_t quote, backslash, comma, colon;
-    std::uint64_t open, close;  // [ {, ] }
-    std::uint64_t curly;        // of these; says nothing of others
-    std::uint64_t blank;        // up to 0x20
-};
-
 /// How a sequence of up to eight brackets goes up and down; a set bit closes. For each of them
 /// the least height, seen from the beginning, with those that are not there opening.
 constexpr auto make_least_heights() {
@@ -53,22 +45,31 @@ namespace portable {
 
 #define WSPOOL_TARGET
 
-inline raw_t classify(const char* text, std::size_t left) {
-    raw_t raw{};
-    const std::size_t count = left < 64 ? left : 64;
-    for (std::size_t i = 0; i < count; ++i) {
-        const auto c = static_cast<unsigned char>(text[i]);
-        const auto bit = [i](bool set) { return static_cast<std::uint64_t>(set) << i; };
-        raw.quote |= bit(c == '"');
-        raw.backslash |= bit(c == '\\');
-        raw.comma |= bit(c == ',');
-        raw.colon |= bit(c == ':');
-        raw.open |= bit((c | 0x20) == '{');
-        raw.close |= bit((c | 0x20) == '}');
-        raw.curly |= bit((c & 0x20) != 0);
-        raw.blank |= bit(c <= 0x20);
-    }
-    return raw;
+struct bytes_t {
+    const char* text;
+    std::size_t count;
+};
+
+inline bytes_t load(const char* text, std::size_t left) { return {text, left < 64 ? left : 64}; }
+
+template <class Test>
+inline std::uint64_t where(bytes_t bytes, Test test) {
+    std::uint64_t set = 0;
+    for (std::size_t i = 0; i < bytes.count; ++i)
+        set |= static_cast<std::uint64_t>(test(static_cast<unsigned char>(bytes.text[i]))) << i;
+    return set;
+}
+
+inline std::uint64_t equal(bytes_t bytes, char c, std::uint64_t within) {
+    return within & where(bytes, [c](unsigned char b) { return b == c; });
+}
+
+inline std::uint64_t equal_but_for_20(bytes_t bytes, char c, std::uint64_t within) {
+    return within & where(bytes, [c](unsigned char b) { return (b | 0x20) == c; });
+}
+
+inline std::uint64_t up_to_20(bytes_t bytes) {
+    return where(bytes, [](unsigned char b) { return b <= 0x20; });
 }
 
 inline std::uint64_t prefix_xor(std::uint64_t set) {
@@ -116,33 +117,35 @@ WSPOOL_TARGET inline std::uint64_t join(__m256i low, __m256i high) {
     return first | (std::uint64_t{second} << 32U);
 }
 
-WSPOOL_TARGET inline raw_t classify(const char* text, std::size_t left) {
+struct bytes_t {
+    __m256i low, high;
+};
+
+WSPOOL_TARGET inline bytes_t load(const char* text, std::size_t left) {
     alignas(32) std::array<char, 64> rest;
     if (left < 64) {
         rest.fill(0);
         std::memcpy(rest.data(), text, left);
         text = rest.data();
     }
-    const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text));
-    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + 32));
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(text)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(text + 32))};
+}
+
+WSPOOL_TARGET inline std::uint64_t equal(bytes_t bytes, char c, std::uint64_t within) {
+    const __m256i all = _mm256_set1_epi8(c);
+    return within & join(_mm256_cmpeq_epi8(bytes.low, all), _mm256_cmpeq_epi8(bytes.high, all));
+}
+
+WSPOOL_TARGET inline std::uint64_t equal_but_for_20(bytes_t bytes, char c, std::uint64_t within) {
     const __m256i bit = _mm256_set1_epi8(0x20);
-    const __m256i low_curly = _mm256_or_si256(low, bit);
-    const __m256i high_curly = _mm256_or_si256(high, bit);
-    raw_t raw;
-#define WSPOOL_EQUAL(low_part, high_part, c)               \
-    join(_mm256_cmpeq_epi8(low_part, _mm256_set1_epi8(c)), \
-         _mm256_cmpeq_epi8(high_part, _mm256_set1_epi8(c)))
-    raw.quote = WSPOOL_EQUAL(low, high, '"');
-    raw.backslash = WSPOOL_EQUAL(low, high, '\\');
-    raw.comma = WSPOOL_EQUAL(low, high, ',');
-    raw.colon = WSPOOL_EQUAL(low, high, ':');
-    raw.open = WSPOOL_EQUAL(low_curly, high_curly, '{');
-    raw.close = WSPOOL_EQUAL(low_curly, high_curly, '}');
-#undef WSPOOL_EQUAL
-    raw.curly = join(_mm256_slli_epi16(low, 2), _mm256_slli_epi16(high, 2));
-    raw.blank = join(_mm256_cmpeq_epi8(_mm256_max_epu8(low, bit), bit),
-                     _mm256_cmpeq_epi8(_mm256_max_epu8(high, bit), bit));
-    return raw;
+    return equal({_mm256_or_si256(bytes.low, bit), _mm256_or_si256(bytes.high, bit)}, c, within);
+}
+
+WSPOOL_TARGET inline std::uint64_t up_to_20(bytes_t bytes) {
+    const __m256i most = _mm256_set1_epi8(0x20);
+    return join(_mm256_cmpeq_epi8(_mm256_max_epu8(bytes.low, most), most),
+                _mm256_cmpeq_epi8(_mm256_max_epu8(bytes.high, most), most));
 }
 
 WSPOOL_TARGET inline std::uint64_t prefix_xor(std::uint64_t set) {
@@ -166,21 +169,23 @@ namespace avx512 {
 #define WSPOOL_TARGET \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx2,pclmul,bmi,bmi2,popcnt,lzcnt")))
 
-WSPOOL_TARGET inline raw_t classify(const char* text, std::size_t left) {
-    const __mmask64 there = left >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << left) - 1;
-    const __m512i bytes = _mm512_maskz_loadu_epi8(there, text);
-    const __m512i bit = _mm512_set1_epi8(0x20);
-    const __m512i curly = _mm512_or_si512(bytes, bit);
-    raw_t raw;
-    raw.quote = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('"'));
-    raw.backslash = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8('\\'));
-    raw.comma = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(','));
-    raw.colon = _mm512_cmpeq_epi8_mask(bytes, _mm512_set1_epi8(':'));
-    raw.open = _mm512_cmpeq_epi8_mask(curly, _mm512_set1_epi8('{'));
-    raw.close = _mm512_cmpeq_epi8_mask(curly, _mm512_set1_epi8('}'));
-    raw.curly = _mm512_test_epi8_mask(bytes, bit);
-    raw.blank = _mm512_cmple_epu8_mask(bytes, bit);
-    return raw;
+using bytes_t = __m512i;
+
+WSPOOL_TARGET inline bytes_t load(const char* text, std::size_t left) {
+    if (left >= 64) return _mm512_loadu_si512(text);
+    return _mm512_maskz_loadu_epi8((std::uint64_t{1} << left) - 1, text);
+}
+
+WSPOOL_TARGET inline std::uint64_t equal(bytes_t bytes, char c, std::uint64_t within) {
+    return _mm512_mask_cmpeq_epi8_mask(within, bytes, _mm512_set1_epi8(c));
+}
+
+WSPOOL_TARGET inline std::uint64_t equal_but_for_20(bytes_t bytes, char c, std::uint64_t within) {
+    return equal(_mm512_or_si512(bytes, _mm512_set1_epi8(0x20)), c, within);
+}
+
+WSPOOL_TARGET inline std::uint64_t up_to_20(bytes_t bytes) {
+    return _mm512_cmple_epu8_mask(bytes, _mm512_set1_epi8(0x20));
 }
 
 WSPOOL_TARGET inline std::uint64_t prefix_xor(std::uint64_t set) {

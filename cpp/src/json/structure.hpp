@@ -16,7 +16,6 @@ struct block {
     std::uint64_t closes;  ///< ] }
     std::uint64_t commas;
     std::uint64_t special;  ///< { } :
-    std::uint64_t scalars;  ///< numbers and words
 };
 
 /// What is found in a whole text.
