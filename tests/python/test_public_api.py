@@ -19,7 +19,8 @@ BufferFull Close CloseCode ConcurrencyError Connection ConnectionClosed Connecti
 ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Fields Headers InvalidHandshake
 InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message
 NegotiationError Options PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull RecordBatch
-RecordStatistics RecordStream Request Response SecurityError Statistics Status StreamConnection TLS UnknownConnection WSPoolError WrongProcess __version__
+RecordStatistics RecordStream Request Response SecurityError Statistics Status StreamConnection TLS
+UnknownConnection WSPoolError WrongProcess __version__
 aio connect pick stream sync unix_connect
 """
 
