@@ -52,5 +52,12 @@ BARS = [
     Bar("idle", "wspool-callback", "memory_kb", "at most", 10.0),
     Bar("idle-tls", "wspool-callback", "memory_kb", "at most", 38.0),
     Bar("busy-python", "wspool-recv-many", "kept_percent", "at least", 90.0),
+    Bar("trades", "wspool-stream", "cpu_ns", "at most", 1.6, "c-simdjson"),
+    Bar("trades", "wspool-stream", "cpu_ns", "at most", 0.2, "picows-msgspec"),
+    Bar("trades", "wspool-stream", "cpu_ns", "at most", 0.12, "picows-orjson"),
+    Bar("books-3600", "wspool-stream", "cpu_ns", "at most", 1.6, "c-simdjson"),
+    Bar("books-3600", "wspool-stream", "cpu_ns", "at most", 0.4, "picows-msgspec"),
+    Bar("books-3600", "wspool-stream", "cpu_ns", "at most", 0.1, "picows-orjson"),
+    Bar("trades-busy", "wspool-stream", "kept_percent", "at least", 95.0),
     Bar("conns-100", "wspool-callback", "cpu_ns", "at most", 1.2, "wspool-callback", "text-150"),
 ]

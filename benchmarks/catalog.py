@@ -29,9 +29,13 @@ class Client:
     """Of a limit: what is compiled."""
     not_for: tuple[str, ...] = ()
     """Works and scenarios that it does not know, or that say nothing of it."""
+    records: bool = False
+    """It makes columns of JSON, and does nothing else."""
 
     def does(self, scenario: Scenario) -> bool:
         if scenario.only and self.name not in scenario.only:
+            return False
+        if self.records != (scenario.work == "records"):
             return False
         return not {scenario.work, scenario.name} & set(self.not_for)
 
@@ -61,7 +65,13 @@ def _native(name: str) -> Callable[[Spec], list[str]]:
     return command
 
 
+def _records_peer(name: str, receives: str, decodes: str) -> Client:
+    requires = (receives, "uvloop", decodes, "numpy")
+    return Client(name, "peer", _python(name.replace("-", "_")), requires, records=True)
+
+
 _UVLOOP = ("wspool", "uvloop")
+_NUMPY = ("wspool", "numpy")
 #: What a limit of receiving does not do.
 _RECEIVES = ("send", "echo", "idle", "deflate-text", "busy-python")
 _PULLS_ONLY = ("send", "echo", "idle")  # these are as with iteration
@@ -107,5 +117,20 @@ CLIENTS = [
         _native("beast"),
         source="beast_echo.cpp",
         not_for=("receive", "send", "idle"),
+    ),
+    # JSON to columns.
+    Client("wspool-stream", "ours", _python("wspool_stream"), _NUMPY, records=True),
+    Client("wspool-batch", "ours", _python("wspool_batch"), _NUMPY, records=True),
+    _records_peer("picows-msgspec", "picows", "msgspec"),
+    _records_peer("picows-orjson", "picows", "orjson"),
+    _records_peer("picows-pysimdjson", "picows", "simdjson"),
+    _records_peer("websockets-orjson", "websockets", "orjson"),
+    Client(
+        "c-simdjson",
+        "limit",
+        _python("c_simdjson"),
+        source="simdjson_records.cpp",
+        not_for=("trades-busy",),
+        records=True,
     ),
 ]

@@ -20,6 +20,7 @@ TITLES = {
     "echo": "Echo, one message at a time",
     "idle": "1,000 idle connections",
     "busy": "Beside a Python thread that computes",
+    "columns": "JSON to columns",
     "growth": "How cost grows",
 }
 

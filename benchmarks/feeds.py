@@ -23,7 +23,51 @@ def messages_of(feed: Feed) -> list[str] | list[bytes]:
     if feed.kind == "json":
         source = random.Random(feed.size)
         return [_json_of(source, feed.size, number) for number in range(feed.number)]
+    if feed.kind == "trades":
+        return _trades(feed.number)
+    if feed.kind == "books":
+        return _books(feed.number)
     return market_data(feed.number)
+
+
+def _trades(number: int) -> list[str]:
+    """Trades as Binance sends them, about 180 bytes each."""
+    found: list[str] = []
+    seed = 0
+    while len(found) < number:
+        found += [text for text in market_data(20_000, seed) if '"aggTrade"' in text]
+        seed += 1
+    return found[:number]
+
+
+def _books(number: int) -> list[str]:
+    """Changes of a book of prices as Binance sends them, about 3.6 KB each."""
+    source = random.Random(number)
+    messages = []
+    for at in range(number):
+        message = {
+            "stream": "btcusdt@depth@100ms",
+            "data": {
+                "e": "depthUpdate",
+                "E": 1_626_916_403_000 + at,
+                "T": 1_626_916_402_993 + at,
+                "s": source.choice(["BTCUSDT", "ETHUSDT", "LINKUSDT"]),
+                "U": 600_859_600_000 + at * 1500,
+                "u": 600_859_601_499 + at * 1500,
+                "pu": 600_859_599_999 + at * 1500,
+                "b": _levels(source, 75),
+                "a": _levels(source, 75),
+            },
+        }
+        messages.append(json.dumps(message, separators=(",", ":")))
+    return messages
+
+
+def _levels(source: random.Random, count: int) -> list[list[str]]:
+    return [
+        [f"{source.uniform(20_000, 40_000):.2f}", f"{source.lognormvariate(5, 2):.3f}"]
+        for _ in range(count)
+    ]
 
 
 def _json_of(source: random.Random, size: int, number: int) -> str:

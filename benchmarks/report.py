@@ -16,7 +16,7 @@ from .statistics_of import best, figure, measured, ratio
 
 _PACKAGES = (
     *("wspool", "picows", "aiofastnet", "uvloop", "websockets", "aiohttp"),
-    "websocket-client",
+    *("websocket-client", "numpy", "msgspec", "orjson", "pysimdjson"),
 )
 
 

@@ -59,6 +59,8 @@ class Scenario:
     """Clients that it is for; empty: all."""
     endpoints: int | None = None
     """Of a pool of wspool's own; None: as many as there are cores."""
+    schema: str = ""
+    """Of the rows that are made of each message: see schemas.py."""
 
     @property
     def counted(self) -> bool:
@@ -84,6 +86,16 @@ def _receive(name: str, title: str, group: str, feed: Feed, **more: object) -> S
 
 def _text(size: int, **more: object) -> Feed:
     return replace(Feed("replay", "json", size=size, number=1000), **more)  # type: ignore[arg-type]
+
+
+def _records(name: str, title: str, feed: Feed, **more: object) -> Scenario:
+    fields: dict[str, object] = {
+        "at_least": 20_000,
+        "metrics": _MESSAGES,
+        "schema": name.removesuffix("-3600").removesuffix("-records"),
+        **more,
+    }
+    return Scenario(name, title, "columns", "records", feed, **fields)  # type: ignore[arg-type]
 
 
 _GROWING = ("wspool-callback", "wspool-recv-many", "wspool-aio-uvloop", "picows", "c-memcpy")
@@ -211,6 +223,29 @@ SCENARIOS = [
         _text(150, rate=200_000.0, repeat=None, seconds=3.0),
         (KEPT, DELIVERED),
         busy=True,
+    ),
+    # JSON to columns.
+    _records("trades", "trades of 180 B to six columns", Feed("replay", "trades", number=2000)),
+    _records("books-3600", "books of 3.6 KB to three columns", Feed("replay", "books", number=300)),
+    _records(
+        "trades-100",
+        "trades to six columns over 100 connections",
+        Feed("replay", "trades", number=100),
+        connections=100,
+        schema="trades",
+    ),
+    _records(
+        "captures-records",
+        "real captures to the columns of three kinds",
+        Feed("replay", "captures", number=20_000),
+    ),
+    _records(
+        "trades-busy",
+        "300,000 trades/s to columns beside a thread that computes",
+        Feed("replay", "trades", number=2000, rate=300_000.0, repeat=None, seconds=3.0),
+        metrics=(KEPT, DELIVERED),
+        busy=True,
+        schema="trades",
     ),
     # How cost grows, beside text-150 and conns-100.
     *(

@@ -19,6 +19,7 @@ from .catalog import Client
 from .feeds import messages_of, outgoing
 from .measure import Result
 from .scenarios import Scenario
+from .schemas import Digest, rows_of
 from .spec import Feed, Spec
 from .tally import Tally, summary
 
@@ -137,7 +138,7 @@ def run(
     """
     feed = feed_of(scenario, settings)
     expected = count
-    if scenario.work == "receive" and scenario.counted:
+    if scenario.work in {"receive", "records"} and scenario.counted:
         cycle = len(messages_of(feed))
         repeat = max(1, -(-count // (cycle * scenario.connections)))
         feed = replace(feed, repeat=repeat)
@@ -156,6 +157,7 @@ def run(
             deflate=scenario.deflate,
             busy=scenario.busy and not verify,
             endpoints=scenario.endpoints,
+            schema=scenario.schema,
             verify=verify,
         )
         result = _result_of(client, spec, settings.timeout)
@@ -172,7 +174,7 @@ def run(
 
 
 def expectation(scenario: Scenario, settings: Settings, count: int) -> Result:
-    """Return what a verified run must give: count, bytes and hash."""
+    """Return what a verified run must give: count, bytes or rows, and hash."""
     if scenario.work == "send":
         sent = [outgoing(scenario.size, number) for number in range(count)]
         checksum = 0
@@ -185,6 +187,13 @@ def expectation(scenario: Scenario, settings: Settings, count: int) -> Result:
             tally.add(outgoing(scenario.size, number))
         return summary([tally])
     cycle = messages_of(feed_of(scenario, settings))
+    if scenario.work == "records":
+        digest = Digest()
+        for delivered in cycle:
+            for name, row in rows_of(scenario.schema, delivered):
+                digest.add(name, row)
+        cycles = max(1, -(-count // (len(cycle) * scenario.connections))) * scenario.connections
+        return digest.summary(len(cycle), cycles)
     for _ in range(max(1, -(-count // (len(cycle) * scenario.connections)))):
         for delivered in cycle:
             tally.add(delivered)

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-Work: TypeAlias = Literal["receive", "send", "echo", "idle"]
+Work: TypeAlias = Literal["receive", "records", "send", "echo", "idle"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class Spec:
     """Another Python thread computes all the while."""
     endpoints: int | None = None
     """Of a pool of wspool's own; None: the process's."""
+    schema: str = ""
+    """Of the rows to make of each message: see schemas.py."""
     verify: bool = False
     """Hash every message; such a run is not timed."""
 

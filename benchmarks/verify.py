@@ -22,8 +22,8 @@ def problem(scenario: Scenario, client: Client, settings: Settings) -> str | Non
     except RunFailed as failure:
         return str(failure)
     wrong = [
-        f"{name} is {result[name]}, not {expected[name]}"
-        for name in ("count", "bytes", "hash")
-        if result[name] != expected[name]
+        f"{name} is {result[name]}, not {value}"
+        for name, value in expected.items()
+        if result[name] != value
     ]
     return "; ".join(wrong) or None

@@ -40,6 +40,7 @@ set(WSPOOL_CORE_SOURCES
   src/json/number.cpp
   src/json/picker.cpp
   src/json/plan.cpp
+  src/json/provenance.cpp
   src/json/record_picker.cpp
   src/json/structure.cpp
   src/json/timestamp.cpp

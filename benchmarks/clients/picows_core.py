@@ -25,7 +25,8 @@ from benchmarks.spec import Spec
 from benchmarks.tally import Tally, summary
 
 
-def _answer_close(transport: WSTransport, frame: WSFrame) -> None:
+def answer_close(transport: WSTransport, frame: WSFrame) -> None:
+    """End a connection that the server closes."""
     transport.send_close(frame.get_close_code())
     transport.disconnect()
 
@@ -43,7 +44,7 @@ def _counting(expected: int) -> tuple[type[WSListener], Callable[[], int]]:
             count += 1
             if count > expected:
                 count -= 1
-                _answer_close(transport, frame)
+                answer_close(transport, frame)
                 return
             frame.get_payload_as_bytes()
 
@@ -58,7 +59,7 @@ def _counting_to_close() -> tuple[type[WSListener], Callable[[], int]]:
         def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
             nonlocal count
             if frame.msg_type == WSMsgType.CLOSE:
-                _answer_close(transport, frame)
+                answer_close(transport, frame)
                 return
             frame.get_payload_as_bytes()
             count += 1
@@ -74,7 +75,7 @@ class _Tallying(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.CLOSE:
-            _answer_close(transport, frame)
+            answer_close(transport, frame)
             return
         if frame.msg_type != WSMsgType.CONTINUATION:
             self._is_text = frame.msg_type == WSMsgType.TEXT

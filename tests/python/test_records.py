@@ -1,5 +1,7 @@
 """Record batches: values of every type, NumPy, and those who take Arrow."""
 
+# ruff: noqa: DTZ001  # timestamps have no zone, as in Arrow
+
 from __future__ import annotations
 
 import gc

@@ -193,7 +193,7 @@ class TestBlocking:
         """A stream that is dropped warns, and ends its connections."""
         stream = wspool.stream(server.uri, fields=PRICES, max_batches=1, batch_rows=1)
         connections = stream.__enter__().connections
-        with pytest.warns(ResourceWarning, match="unclosed stream"):
+        with pytest.warns(ResourceWarning, match="unclosed stream"):  # noqa: PT031
             del stream
             gc.collect()
         wait_until(lambda: connections[0].status.name == "CLOSED")

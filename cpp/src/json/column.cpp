@@ -18,10 +18,10 @@ void push_bit(byte_store_c& bits, std::size_t place, bool value) {
 }
 
 /// A number as text: as it stands, or what a string holds. Empty for anything else.
-std::string_view text_of(const slice& value, context& with) {
+inline std::string_view text_of(const slice& value, context& with) {
     if (!value.is_string()) return value.text();
     const std::string_view inside = value.inside();
-    if (!with.source.has_backslash() || inside.find('\\') == std::string_view::npos) return inside;
+    if (!with.has_backslash || inside.find('\\') == std::string_view::npos) return inside;
     return unescape(inside, with.scratch) ? std::string_view(with.scratch) : std::string_view();
 }
 
@@ -145,7 +145,7 @@ private:
 /// A string without its escapes; empty if UTF-8 cannot express it.
 std::optional<std::string_view> unescaped(const slice& value, context& with) {
     const std::string_view inside = value.inside();
-    if (!with.source.has_backslash() || inside.find('\\') == std::string_view::npos) return inside;
+    if (!with.has_backslash || inside.find('\\') == std::string_view::npos) return inside;
     if (!unescape(inside, with.scratch)) return {};
     return std::string_view(with.scratch);
 }

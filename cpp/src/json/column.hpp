@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "json/structure.hpp"
 #include "json/token.hpp"
@@ -14,6 +15,7 @@ namespace wspool::json {
 /// What conversions need besides the value.
 struct context {
     const structure& source;
+    bool has_backslash;
     std::string& scratch;
 };
 
@@ -97,15 +99,20 @@ public:
     void bound();
 
 private:
-    [[nodiscard]] std::uint64_t hash(std::string_view text) const noexcept;
-    std::uint32_t look_up(std::string_view text);
+    struct slot {
+        std::uint64_t word = 0;      // what `word_of` says of the text
+        std::uint32_t occupant = 0;  // its number + 1; 0 is free
+        std::uint32_t size = 0;
+    };
+
+    [[nodiscard]] std::uint64_t hash(std::string_view text, std::uint64_t word) const noexcept;
+    [[nodiscard]] bool is_at(const slot& place, std::string_view text, std::uint64_t word) const;
     void enlarge();
 
     const std::uint64_t seed_;  // a peer must not know which texts collide
     text_store texts_;
-    std::unique_ptr<std::uint32_t[]> table_;  // number + 1; 0 is free
+    std::vector<slot> table_;
     std::size_t mask_ = 0;
-    std::uint32_t latest_ = 0;
     std::shared_ptr<const column_data_t> snapshot_;
 };
 

@@ -42,6 +42,12 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
     return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
 }
 
+/// What tells texts of up to eight bytes of one length apart, and longer ones often.
+std::uint64_t word_of(std::string_view text) noexcept {
+    constexpr std::size_t word = 8;
+    return text.size() < word ? load_few(text) : load<std::uint64_t>(text.data());
+}
+
 }  // namespace
 
 void text_store::begin() {
@@ -85,47 +91,49 @@ std::shared_ptr<const column_data_t> text_store::copy() const {
 }
 
 dictionary::dictionary()
-    : seed_(random_seed()),
-      table_(new std::uint32_t[first_capacity]()),
-      mask_(first_capacity - 1) {}
+    : seed_(random_seed()), table_(first_capacity), mask_(first_capacity - 1) {}
 
-std::uint64_t dictionary::hash(std::string_view text) const noexcept {
+std::uint64_t dictionary::hash(std::string_view text, std::uint64_t word) const noexcept {
     constexpr std::uint64_t prime = 0x9E3779B97F4A7C15U;
-    constexpr std::size_t word = 8;
+    constexpr std::size_t step = 8;
     std::uint64_t value = seed_ ^ text.size();
-    while (text.size() > word) {
-        value = mix(value ^ load<std::uint64_t>(text.data()), prime ^ seed_);
-        text.remove_prefix(word);
+    while (text.size() > step) {
+        value = mix(value ^ word, prime ^ seed_);
+        text.remove_prefix(step);
+        word = word_of(text);
     }
-    return mix(value ^ load_few(text), prime ^ seed_);
+    return mix(value ^ word, prime ^ seed_);
+}
+
+inline bool dictionary::is_at(const slot& place, std::string_view text, std::uint64_t word) const {
+    constexpr std::size_t told_by_word = 8;
+    return place.word == word && place.size == text.size() &&
+           (text.size() <= told_by_word || texts_[place.occupant - 1] == text);
 }
 
 std::uint32_t dictionary::number_of(std::string_view text) {
-    if (latest_ < texts_.size() && texts_[latest_] == text) return latest_;
-    return latest_ = look_up(text);
-}
-
-std::uint32_t dictionary::look_up(std::string_view text) {
-    std::size_t place = hash(text) & mask_;
-    for (; table_[place] != 0; place = (place + 1) & mask_)
-        if (texts_[table_[place] - 1] == text) return table_[place] - 1;
+    const std::uint64_t word = word_of(text);
+    std::size_t at = hash(text, word) & mask_;
+    for (; table_[at].occupant != 0; at = (at + 1) & mask_)
+        if (is_at(table_[at], text, word)) return table_[at].occupant - 1;
     const auto number = static_cast<std::uint32_t>(texts_.size());
     texts_.push(text);
     snapshot_.reset();
-    table_[place] = number + 1;
+    table_[at] = {word, number + 1, static_cast<std::uint32_t>(text.size())};
     if (texts_.size() * 2 > mask_) enlarge();
     return number;
 }
 
 void dictionary::enlarge() {
-    const std::size_t capacity = (mask_ + 1) * 4;
-    table_.reset(new std::uint32_t[capacity]());
-    mask_ = capacity - 1;
-    for (std::size_t number = 0; number < texts_.size(); ++number) {
-        std::size_t place = hash(texts_[number]) & mask_;
-        while (table_[place] != 0) place = (place + 1) & mask_;
-        table_[place] = static_cast<std::uint32_t>(number + 1);
+    std::vector<slot> larger((mask_ + 1) * 4);
+    mask_ = larger.size() - 1;
+    for (const slot& one : table_) {
+        if (one.occupant == 0) continue;
+        std::size_t at = hash(texts_[one.occupant - 1], one.word) & mask_;
+        while (larger[at].occupant != 0) at = (at + 1) & mask_;
+        larger[at] = one;
     }
+    table_ = std::move(larger);
 }
 
 std::shared_ptr<const column_data_t> dictionary::snapshot() {
@@ -136,9 +144,8 @@ std::shared_ptr<const column_data_t> dictionary::snapshot() {
 void dictionary::bound() {
     if (texts_.size() <= most_texts && texts_.bytes() <= most_bytes) return;
     texts_ = text_store();
-    table_.reset(new std::uint32_t[first_capacity]());
+    table_ = std::vector<slot>(first_capacity);
     mask_ = first_capacity - 1;
-    latest_ = 0;
     snapshot_.reset();
 }
 

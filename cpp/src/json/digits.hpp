@@ -28,6 +28,14 @@ inline bool are_eight_digits(std::uint64_t word) noexcept {
     return (((word & high) | (((word + six) & high) >> 4U)) ^ (zeros | (zeros >> 4U))) == 0;
 }
 
+/// How many digits the word begins with, up to eight.
+inline int leading_digits(std::uint64_t word) noexcept {
+    // The first byte that is none gets its highest bit; a carry only goes to those behind it.
+    word ^= 0x3030303030303030U;
+    const std::uint64_t others = ((word + 0x7676767676767676U) | word) & 0x8080808080808080U;
+    return others == 0 ? eight : __builtin_ctzll(others) / 8;
+}
+
 /// Of what `are_eight_digits` says so.
 inline std::uint64_t value_of_eight(std::uint64_t word) noexcept {
     word -= 0x3030303030303030U;

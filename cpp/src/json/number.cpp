@@ -19,6 +19,15 @@ namespace {
 
 constexpr unsigned most_digits = 38;
 
+// Digits and power of ten that a double holds exactly give the right result in one step (Clinger,
+// "How to read floating point numbers accurately", 1990).
+constexpr std::array<double, 23> exact_powers{1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                              1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                              1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+constexpr std::array<std::uint64_t, 9> powers_of_ten{
+    1, 10, 100, 1'000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000};
+constexpr std::uint64_t exact_digits = std::uint64_t{1} << 53U;
+
 unsigned digit_of(char c) noexcept { return static_cast<unsigned char>(c - '0'); }
 
 /// A number taken apart, its digits not yet looked at as a value.
@@ -111,6 +120,34 @@ bool add_digit(uint128& value, char c) noexcept {
     return true;
 }
 
+/// Up to 19 digits with a point somewhere, as prices are: one pass. False says nothing.
+bool parse_plain_double(std::string_view text, double& out) noexcept {
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    const bool negative = at != end && *at == '-';
+    if (negative) ++at;
+    constexpr std::ptrdiff_t longest = 20;
+    if (end - at > longest || at == end) return false;
+    std::uint64_t digits = 0;
+    const char* const whole = at;
+    for (; at != end && digit_of(*at) < 10; ++at) digits = digits * 10 + digit_of(*at);
+    std::ptrdiff_t count = at - whole;
+    std::ptrdiff_t decimals = 0;
+    if (at != end) {
+        if (*at != '.') return false;
+        const char* const fraction = ++at;
+        for (; at != end && digit_of(*at) < 10; ++at) digits = digits * 10 + digit_of(*at);
+        if (at != end) return false;
+        decimals = at - fraction;
+        count += decimals;
+    }
+    if (count == 0 || count == longest || digits > exact_digits) return false;
+    const double value =
+        static_cast<double>(digits) / exact_powers[static_cast<std::size_t>(decimals)];
+    out = negative ? -value : value;
+    return true;
+}
+
 uint128 power_of_ten(unsigned exponent) noexcept {
     uint128 value = 1;
     while (exponent-- != 0) value *= 10;
@@ -132,11 +169,21 @@ bool parse_uint64(std::string_view text, std::uint64_t& out) noexcept {
     std::uint64_t value = 0;
     if (text.empty()) return false;
     if (text.size() <= always_fit) {
-        while (has_eight_digits && text.size() >= eight) {
+        if (has_eight_digits && text.size() >= eight) {
             const std::uint64_t word = load_eight(text.data());
             if (!are_eight_digits(word)) return false;
-            value = value * 100'000'000 + value_of_eight(word);
+            value = value_of_eight(word);
             text.remove_prefix(eight);
+            if (text.size() <= eight && !text.empty()) {
+                // The last eight, and zeros instead of those that have been counted.
+                const auto known = 8 * (eight - text.size());
+                const std::uint64_t counted = known == 0 ? 0 : ~std::uint64_t{0} >> (64 - known);
+                const std::uint64_t last = load_eight(text.data() + text.size() - eight);
+                const std::uint64_t rest = (last & ~counted) | (0x3030303030303030U & counted);
+                if (!are_eight_digits(rest)) return false;
+                out = value * powers_of_ten[text.size()] + value_of_eight(rest);
+                return true;
+            }
         }
         for (const char c : text) {
             const unsigned digit = digit_of(c);
@@ -168,12 +215,7 @@ bool parse_int64(std::string_view text, std::int64_t& out) noexcept {
 }
 
 bool parse_double(std::string_view text, double& out) noexcept {
-    // Digits and power of ten that a double holds exactly give the right result in one step
-    // (Clinger, "How to read floating point numbers accurately", 1990).
-    constexpr std::array<double, 23> powers{1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                            1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                            1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    constexpr std::uint64_t exact = std::uint64_t{1} << 53U;
+    if (parse_plain_double(text, out)) return true;
     constexpr std::ptrdiff_t always_fit = 19;
     parts apart;
     if (!take_apart(text, apart)) return false;
@@ -185,13 +227,13 @@ bool parse_double(std::string_view text, double& out) noexcept {
         for (const char* c = apart.fraction; c != apart.fraction_end; ++c)
             digits = digits * 10 + digit_of(*c);
         const std::int64_t power = apart.exponent - decimals;
-        constexpr auto largest = static_cast<std::int64_t>(powers.size() - 1);
-        if (digits <= exact && power >= -largest && power <= largest) {
+        constexpr auto largest = static_cast<std::int64_t>(exact_powers.size() - 1);
+        if (digits <= exact_digits && power >= -largest && power <= largest) {
             auto value = static_cast<double>(digits);
             if (power < 0)
-                value /= powers[static_cast<std::size_t>(-power)];
+                value /= exact_powers[static_cast<std::size_t>(-power)];
             else
-                value *= powers[static_cast<std::size_t>(power)];
+                value *= exact_powers[static_cast<std::size_t>(power)];
             out = apart.is_negative ? -value : value;
             return true;
         }

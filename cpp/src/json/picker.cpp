@@ -99,8 +99,21 @@ inline std::size_t picker::skip_string(std::size_t begin) const noexcept {
 
 inline std::size_t picker::skip_scalar(std::size_t begin) const noexcept {
     if (text_[begin] == '"') return skip_string(begin);
-    const char* const end = scalar_end(text_ + begin, text_ + size_);
-    return end == nullptr ? failed : static_cast<std::size_t>(end - text_);
+    const char* const end = text_ + size_;
+    const char* last = plain_integer_end(text_ + begin, end);
+    if (last == nullptr) last = scalar_end(text_ + begin, end);
+    return last == nullptr ? failed : static_cast<std::size_t>(last - text_);
+}
+
+template <bool compact>
+inline std::size_t picker::skip(std::size_t begin, unsigned depth) {
+    const char c = text_[begin];
+    if (c != '{' && c != '[') return skip_scalar(begin);
+    if (c == '[' && compact && !has_backslash_ && depth < most_around_skipped) {
+        const std::size_t end = skip_simple_array(begin);
+        if (end != 0) return end;
+    }
+    return skip_container<compact>(begin, depth);
 }
 
 /// Returns where the value ends.
@@ -133,14 +146,17 @@ std::size_t picker::walk_object(const plan::node_t& node, std::size_t begin, uns
         const char* const key = text_ + at + 1;
         std::size_t key_end = 0;
         std::size_t found = 0;
-        if (member < most_known && at + 2 + 2 * eight <= size_ && is_same(known[member], key)) {
+        int leaf = plan::none;
+        const bool may_know = member < most_known && at + 2 + 2 * eight <= size_;
+        if (may_know && is_same(known[member], key)) {
             key_end = at + 1 + known[member].size;
             found = known[member].found;
+            leaf = known[member].leaf;
         } else {
             key_end = structure_.string_end(at);
             found = find(node, at + 1, key_end);
             if (found == failed) return failed;
-            if (member < most_known) remember(known[member], at + 1, key_end, found);
+            if (may_know) remember(known[member], at + 1, key_end, found, node);
         }
         at = token_at<compact>(key_end + 1);
         if (text_[at] != ':') return failed;
@@ -153,7 +169,14 @@ std::size_t picker::walk_object(const plan::node_t& node, std::size_t begin, uns
             // Of equal names the last counts, and nothing is left of the one before.
             if ((seen & bit) != 0) forget(child, out);
             seen |= bit;
-            at = walk<compact>(child, at, depth + 1, out);
+            if (leaf != plan::none) {
+                const std::size_t begin_value = at;
+                at = skip<compact>(at, depth + 1);
+                out[index(leaf)] = {text_ + begin_value,
+                                    static_cast<std::uint32_t>(at - begin_value)};
+            } else {
+                at = walk<compact>(child, at, depth + 1, out);
+            }
         }
         if (at >= size_) return failed;
         at = token_at<compact>(at);
@@ -170,9 +193,15 @@ inline bool picker::is_same(const known_key& known, const char* key) noexcept {
            (known.size < eight || load_eight(key + known.size + 1 - eight) == known.tail);
 }
 
-void picker::remember(known_key& key, std::size_t begin, std::size_t end,
-                      std::size_t found) const {
+void picker::remember(known_key& key, std::size_t begin, std::size_t end, std::size_t found,
+                      const plan::node_t& node) const {
     key.mask = 0;
+    key.leaf = plan::none;
+    if (found < node.names.size()) {
+        const plan::node_t& child = plan_.node(node.names[found].node);
+        const bool is_leaf = child.names.empty() && child.rows == plan::none;
+        if (is_leaf) key.leaf = child.slot;
+    }
     const std::size_t size = end - begin;
     constexpr std::size_t longest = 2 * eight - 1;
     if (size > longest || begin + 2 * eight > size_) return;
@@ -263,17 +292,6 @@ std::size_t picker::walk_row(int rows, std::size_t begin, unsigned depth) {
     set.values.resize(before + wanted.slots);
     ++set.count;
     return walk<compact>(plan_.node(wanted.node), begin, depth, set.values.data() + before);
-}
-
-template <bool compact>
-std::size_t picker::skip(std::size_t begin, unsigned depth) {
-    const char c = text_[begin];
-    if (c != '{' && c != '[') return skip_scalar(begin);
-    if (c == '[' && compact && !has_backslash_ && depth < most_around_skipped) {
-        const std::size_t end = skip_simple_array(begin);
-        if (end != 0) return end;
-    }
-    return skip_container<compact>(begin, depth);
 }
 
 /// 0 if it is not that simple.

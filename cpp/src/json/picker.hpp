@@ -56,6 +56,7 @@ private:
         std::uint64_t tail = 0;  // the last eight, of longer ones
         std::uint32_t size = 0;
         std::uint32_t found = 0;  // what `find` says
+        int leaf = plan::none;    // the slot, where nothing else is wanted of the value
     };
     static constexpr std::size_t most_known = 24;
     using shape = std::array<known_key, most_known>;
@@ -84,7 +85,8 @@ private:
     [[nodiscard]] std::size_t skip_scalar(std::size_t begin) const noexcept;
     [[nodiscard]] std::size_t find(const plan::node_t& node, std::size_t begin, std::size_t end);
     [[nodiscard]] static bool is_same(const known_key& known, const char* key) noexcept;
-    void remember(known_key& key, std::size_t begin, std::size_t end, std::size_t found) const;
+    void remember(known_key& key, std::size_t begin, std::size_t end, std::size_t found,
+                  const plan::node_t& node) const;
     void forget(const plan::node_t& node, slice* out);
     void reset();
 

@@ -1,7 +1,5 @@
 #include "wspool/record_picker.hpp"
 
-#include <cstring>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +7,7 @@
 #include "json/column.hpp"
 #include "json/field_set.hpp"
 #include "json/picker.hpp"
+#include "json/provenance.hpp"
 
 namespace wspool {
 
@@ -38,28 +37,31 @@ public:
     gatherer(std::shared_ptr<const field_set_c> set, std::size_t number)
         : set_(std::move(set)),
           number_(number),
-          places_(set_->Compiled().compiled[number].places),
           rows_of_(set_->Compiled().compiled[number].rows),
-          mistakes_(places_.size()) {
-        for (const column_t& one : set_->Fields()[number].columns) {
-            columns_.push_back(json::column::make(one.type));
-            const auto kind = one.type.kind;
-            has_size_.push_back(kind == column_kind_e::STRING || kind == column_kind_e::JSON ||
-                                kind == column_kind_e::LIST || kind == column_kind_e::CATEGORY);
+          mistakes_(set_->Fields()[number].columns.size()) {
+        const auto& places = set_->Compiled().compiled[number].places;
+        const auto& columns = set_->Fields()[number].columns;
+        for (std::size_t i = 0; i < columns.size(); ++i) {
+            const auto kind = columns[i].type.kind;
+            const bool has_size = kind == column_kind_e::STRING || kind == column_kind_e::JSON ||
+                                  kind == column_kind_e::LIST || kind == column_kind_e::CATEGORY;
+            columns_.push_back({json::column::make(columns[i].type), places[i], has_size});
         }
     }
 
     void append(const json::picker& picked, const message_view_t& message, std::uint32_t connection,
                 json::context& with) {
+        std::size_t count = 1;
         if (rows_of_ == plan::none) {
-            most_bytes_ = static_cast<std::size_t>(-1);
-            append_row(picked, nullptr, message, connection, with);
-            return;
+            append_row(picked, nullptr, message, with);
+        } else {
+            most_bytes_ = bytes_ + most_of_a_message;
+            count = picked.row_count(rows_of_);
+            for (std::size_t row = 0; row < count; ++row)
+                append_row(picked, picked.row(rows_of_, row), message, with);
         }
-        most_bytes_ = bytes_ + most_of_a_message;
-        const std::size_t count = picked.row_count(rows_of_);
-        for (std::size_t row = 0; row < count; ++row)
-            append_row(picked, picked.row(rows_of_, row), message, connection, with);
+        rows_ += count;
+        provenance_.push(count, message.received_ns, connection);
     }
 
     [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
@@ -72,45 +74,42 @@ public:
         batch->fields = set_;
         batch->number = number_;
         batch->rows = rows_;
-        for (const auto& one : columns_) batch->columns.push_back(one->finish());
-        batch->columns.push_back(finish_received());
-        batch->columns.push_back(finish_connections(labels));
+        for (const auto& one : columns_) batch->columns.push_back(one.values->finish());
+        batch->columns.push_back(provenance_.received());
+        batch->columns.push_back(provenance_.connections(labels));
         batch->mistakes = std::exchange(mistakes_, std::vector<mistakes_t>(columns_.size()));
+        provenance_.clear();
         rows_ = bytes_ = all_mistakes_ = 0;
         return batch;
     }
 
 private:
     using mistakes_t = record_batch_t::mistakes_t;
+    struct source_t {
+        std::unique_ptr<json::column> values;
+        field_set_c::impl::place_t place;
+        bool has_size;  // texts and lists, of which a value may be of any size
+    };
 
     void append_row(const json::picker& picked, const slice* row, const message_view_t& message,
-                    std::uint32_t connection, json::context& with) {
-        static const slice missing;
-        for (std::size_t i = 0; i < columns_.size(); ++i) {
-            const auto& place = places_[i];
-            const slice* value = &missing;
-            if (place.in_row != plan::none) value = row + place.in_row;
-            if (value->is_missing() && place.in_message != plan::none)
-                value = &picked.value(place.in_message);
+                    json::context& with) {
+        for (source_t& one : columns_) {
+            slice value;
+            if (one.place.in_row != plan::none) value = row[one.place.in_row];
+            if (value.is_missing() && one.place.in_message != plan::none)
+                value = picked.value(one.place.in_message);
             unsigned mistakes = 0;
-            if (has_size_[i] && bytes_ + value->size > most_bytes_) {
-                value = &missing;
-                mistakes = 1;
+            if (one.has_size) {
+                if (row != nullptr && bytes_ + value.size > most_bytes_) {
+                    value = slice();
+                    mistakes = 1;
+                }
+                bytes_ += value.size;
             }
-            mistakes += columns_[i]->append(*value, with);
-            if (has_size_[i]) bytes_ += value->size;
-            if (mistakes != 0) note(i, mistakes, message);
+            mistakes += one.values->append(value, with);
+            if (mistakes != 0)
+                note(static_cast<std::size_t>(&one - columns_.data()), mistakes, message);
         }
-        constexpr auto no_time = std::numeric_limits<std::int64_t>::min();
-        const bool is_timed = message.received_ns != 0;
-        const std::int64_t received = is_timed ? message.received_ns : no_time;
-        std::memcpy(received_.Extend(sizeof received), &received, sizeof received);
-        received_validity_.push(is_timed);
-        const bool is_known = connection != record_picker_c::no_connection;
-        const std::uint32_t label = is_known ? connection : 0;
-        std::memcpy(connections_.Extend(sizeof label), &label, sizeof label);
-        connections_validity_.push(is_known);
-        ++rows_;
     }
 
     void note(std::size_t column, unsigned count, const message_view_t& message) {
@@ -120,36 +119,11 @@ private:
         all_mistakes_ += count;
     }
 
-    std::shared_ptr<const column_data_t> finish_received() {
-        auto made = std::make_shared<column_data_t>();
-        made->type.kind = column_kind_e::TIMESTAMP;
-        made->values = std::exchange(received_, byte_store_c());
-        received_.Reserve(made->values.Size());
-        received_validity_.finish(*made);
-        return made;
-    }
-
-    std::shared_ptr<const column_data_t> finish_connections(
-        const std::shared_ptr<const column_data_t>& labels) {
-        auto made = std::make_shared<column_data_t>();
-        made->type.kind = column_kind_e::CATEGORY;
-        made->values = std::exchange(connections_, byte_store_c());
-        connections_.Reserve(made->values.Size());
-        connections_validity_.finish(*made);
-        made->dictionary = labels;
-        return made;
-    }
-
     const std::shared_ptr<const field_set_c> set_;
     const std::size_t number_;
-    const std::vector<field_set_c::impl::place_t>& places_;
     const int rows_of_;
-    std::vector<std::unique_ptr<json::column>> columns_;
-    std::vector<bool> has_size_;
-    byte_store_c received_;
-    json::validity received_validity_;
-    byte_store_c connections_;
-    json::validity connections_validity_;
+    std::vector<source_t> columns_;
+    json::provenance provenance_;
     std::vector<mistakes_t> mistakes_;
     std::size_t rows_ = 0;
     std::size_t bytes_ = 0;
@@ -186,10 +160,13 @@ record_picker_c::outcome_e record_picker_c::Pick(const message_view_t& message,
                                                  std::uint32_t connection) {
     if (!impl_->picker.pick(message.payload, message.is_text)) return outcome_e::NOT_JSON;
     const auto& compiled = impl_->set->Compiled();
-    json::context with{impl_->picker.source(), impl_->scratch};
+    json::context with{impl_->picker.source(), impl_->picker.source().has_backslash(),
+                       impl_->scratch};
     bool matched = false;
     for (std::size_t i = 0; i < impl_->gatherers.size(); ++i) {
-        if (!compiled.matches(compiled.compiled[i], impl_->picker, impl_->scratch)) continue;
+        const auto& one = compiled.compiled[i];
+        const bool takes_all = one.tests.empty() && one.rows == plan::none;
+        if (!takes_all && !compiled.matches(one, impl_->picker, impl_->scratch)) continue;
         matched = true;
         impl_->gatherers[i].append(impl_->picker, message, connection, with);
     }

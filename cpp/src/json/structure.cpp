@@ -13,23 +13,15 @@
 namespace wspool::json {
 namespace {
 
-/// How a sequence of up to eight brackets goes up and down; a set bit closes. For each of them
-/// the least height, seen from the beginning, with those that are not there opening.
-constexpr auto make_least_heights() {
-    std::array<signed char, 256> least{};
-    for (unsigned sequence = 0; sequence < least.size(); ++sequence) {
-        int height = 0;
-        int lowest = 0;
-        for (unsigned i = 0; i < 8; ++i) {
-            height += ((sequence >> i) & 1U) != 0 ? -1 : 1;
-            if (height < lowest) lowest = height;
-        }
-        least[sequence] = static_cast<signed char>(lowest);
-    }
-    return least;
+/// Whether a depth of at least 1 may come down to zero among these brackets: that takes two that
+/// close, one after the other, or one that closes where the depth is 1.
+inline bool may_end(std::uint64_t brackets, std::uint64_t closes, int depth) noexcept {
+    const std::uint64_t first = brackets & (~brackets + 1);
+    if (depth == 1 && (closes & first) != 0) return true;
+    // A carry from behind each that closes runs to the next bracket.
+    const std::uint64_t after_close = ((closes << 1U) + ~brackets) & brackets;
+    return (after_close & closes) != 0;
 }
-
-constexpr auto least_heights = make_least_heights();
 
 /// Whether one of these bytes is a control character.
 bool has_control(const char* text, std::uint64_t which) noexcept {
@@ -77,14 +69,6 @@ inline std::uint64_t prefix_xor(std::uint64_t set) {
     return set;
 }
 
-inline bool sinks_below(std::uint64_t brackets, std::uint64_t closes, int depth) {
-    for (; brackets != 0; brackets &= brackets - 1) {
-        depth += (closes & brackets & (~brackets + 1)) != 0 ? -1 : 1;
-        if (depth <= 0) return true;
-    }
-    return false;
-}
-
 #include "json/scan.inc"
 
 #undef WSPOOL_TARGET
@@ -92,20 +76,6 @@ inline bool sinks_below(std::uint64_t brackets, std::uint64_t closes, int depth)
 }  // namespace portable
 
 #ifdef WSPOOL_X86_64
-
-/// Whether a height that begins at `depth` comes down to zero. The brackets are gathered side by
-/// side first.
-__attribute__((target("bmi,bmi2,popcnt"))) inline bool sinks_with_pext(std::uint64_t brackets,
-                                                                       std::uint64_t closes,
-                                                                       int depth) {
-    std::uint64_t sequence = _pext_u64(closes, brackets);
-    for (int count = __builtin_popcountll(brackets); count > 0; count -= 8, sequence >>= 8U) {
-        const auto eight = static_cast<unsigned char>(sequence);
-        if (depth + least_heights[eight] <= 0) return true;
-        depth += 8 - 2 * __builtin_popcountll(eight);
-    }
-    return false;
-}
 
 namespace avx2 {
 
@@ -154,10 +124,6 @@ WSPOOL_TARGET inline std::uint64_t prefix_xor(std::uint64_t set) {
     return static_cast<std::uint64_t>(_mm_cvtsi128_si64(product));
 }
 
-WSPOOL_TARGET inline bool sinks_below(std::uint64_t brackets, std::uint64_t closes, int depth) {
-    return sinks_with_pext(brackets, closes, depth);
-}
-
 #include "json/scan.inc"
 
 #undef WSPOOL_TARGET
@@ -192,10 +158,6 @@ WSPOOL_TARGET inline std::uint64_t prefix_xor(std::uint64_t set) {
     const __m128i product = _mm_clmulepi64_si128(_mm_set_epi64x(0, static_cast<std::int64_t>(set)),
                                                  _mm_set1_epi8('\xFF'), 0);
     return static_cast<std::uint64_t>(_mm_cvtsi128_si64(product));
-}
-
-WSPOOL_TARGET inline bool sinks_below(std::uint64_t brackets, std::uint64_t closes, int depth) {
-    return sinks_with_pext(brackets, closes, depth);
 }
 
 #include "json/scan.inc"

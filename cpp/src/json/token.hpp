@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "json/digits.hpp"
 
 namespace wspool::json {
 
@@ -25,6 +28,20 @@ struct slice {
 /// which json.loads accepts, that begins here; null if none does. Nothing at or behind `end` is
 /// read, and what follows is not judged.
 const char* scalar_end(const char* begin, const char* end) noexcept;
+
+/// The end of an integer that begins here, where a comma or a bracket follows it at once; null says
+/// nothing.
+inline const char* plain_integer_end(const char* begin, const char* end) noexcept {
+    constexpr std::ptrdiff_t longest = 3 * eight;
+    if (!has_eight_digits || end - begin <= longest) return nullptr;
+    const char* at = begin;
+    for (int words = 0, digits = eight; digits == eight && words < 2; ++words) {
+        digits = leading_digits(load_eight(at));
+        at += digits;
+    }
+    if (at == begin || (*begin == '0' && at - begin > 1)) return nullptr;
+    return *at == ',' || *at == '}' || *at == ']' ? at : nullptr;
+}
 
 /// Whether the escapes between a string's quotes are those of RFC 8259 section 7.
 bool check_escapes(std::string_view inside) noexcept;
