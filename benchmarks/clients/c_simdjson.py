@@ -8,23 +8,23 @@ import sys
 from urllib.parse import urlsplit
 
 from benchmarks import limits
-from benchmarks.schemas import Digest
+from benchmarks.schemas import Digest, Row
 from benchmarks.spec import Spec
 
 
-def _row(line: str) -> tuple[object, ...]:
-    symbol, *values = line.split()
-    if len(values) == 2:
-        return symbol, int(values[0]), int(values[1])
-    price, quantity, time, number, maker = values
-    return symbol, float(price), float(quantity), int(time), int(number), maker == "1"
+def _row(line: str) -> tuple[str, Row]:
+    kind, symbol, first, second, when, number, flag = line.split()
+    if kind == "books":
+        return kind, (symbol, int(number), int(when))
+    row = (symbol, float(first), float(second), int(when))
+    return kind, (*row, int(number), flag == "1") if kind == "trades" else row
 
 
 def main() -> None:
     """Run the program; print its result."""
     spec = Spec.from_json(sys.argv[1])
     where = urlsplit(spec.uri)
-    arguments = [where.hostname, where.port, "-", spec.connections, spec.schema, int(spec.verify)]
+    arguments = [where.hostname, where.port, spec.connections, spec.schema, int(spec.verify)]
     command = [str(limits.program("c-simdjson")), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -32,7 +32,8 @@ def main() -> None:
     result = json.loads(done.stdout)
     if spec.verify:
         digest = Digest()
-        digest.add_all(map(_row, done.stderr.splitlines()))
+        for line in done.stderr.splitlines():
+            digest.add(*_row(line))
         result = digest.summary(result["count"])
     print(json.dumps(result))
 

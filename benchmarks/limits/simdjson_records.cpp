@@ -1,9 +1,9 @@
 /*
  * The limit of making columns of JSON: recv(), a walk over the frames, and simdjson On-Demand,
- * which picks the members in the order in which they come and looks at nothing behind the last.
- * Values go into plain arrays of 4,096 rows that are used again.
+ * which is asked for the members in the order in which they mostly come, and looks at nothing
+ * behind the last. Values go into plain arrays of 4,096 rows that are used again.
  *
- * usage: simdjson_records HOST PORT CA_FILE|- CONNECTIONS trades|books VERIFY(0|1)
+ * usage: simdjson_records HOST PORT CONNECTIONS trades|books|captures VERIFY(0|1)
  *
  * Opens the connections, sends "go" on each, receives until all have been closed, and prints what
  * the Python clients print. VERIFY prints the rows on standard error: the digest is Python's.
@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -28,7 +29,8 @@
 
 namespace {
 
-constexpr std::size_t capacity = 512 * 1024;
+constexpr std::size_t at_once = 512 * 1024;
+constexpr std::size_t capacity = 1536 * 1024;  // one capture is of 709 KB
 constexpr std::size_t rows = 4096;
 
 [[noreturn]] void fail(const char* what) {
@@ -65,41 +67,124 @@ private:
 dictionary symbols;
 simdjson::ondemand::parser parser;
 bool is_verifying;
-bool is_trades;
-std::size_t row;
-std::int32_t symbol[rows];
-double price[rows];
-double quantity[rows];
-std::int64_t when[rows];
-std::int64_t number[rows];
-bool maker[rows];
+
+/// The columns of a kind; of each kind only some.
+struct columns {
+    const char* name;
+    std::size_t row = 0;
+    std::int32_t symbol[rows];
+    double first[rows];
+    double second[rows];
+    std::int64_t when[rows];
+    std::int64_t number[rows];
+    bool flag[rows];
+
+    explicit columns(const char* kind) : name(kind) {}
+    void finish_row() {
+        if (is_verifying)
+            std::fprintf(stderr, "%s %s %.17g %.17g %lld %lld %d\n", name,
+                         symbols.text(symbol[row]).c_str(), first[row], second[row],
+                         static_cast<long long>(when[row]), static_cast<long long>(number[row]),
+                         flag[row]);
+        row = (row + 1) % rows;
+    }
+};
+
+columns trades{"trades"};
+columns books{"books"};
+columns tickers{"tickers"};
+columns matches{"matches"};
+
+using simdjson::ondemand::object;
+
+void take_trade(object data) {
+    auto& to = trades;
+    to.number[to.row] = data["a"].get_int64();
+    to.symbol[to.row] = symbols.number_of(data["s"].get_string());
+    to.first[to.row] = data["p"].get_double_in_string();
+    to.second[to.row] = data["q"].get_double_in_string();
+    to.when[to.row] = data["T"].get_int64();
+    to.flag[to.row] = data["m"].get_bool();
+    to.finish_row();
+}
+
+void take_book(object data) {
+    auto& to = books;
+    to.when[to.row] = data["T"].get_int64();
+    to.symbol[to.row] = symbols.number_of(data["s"].get_string());
+    to.number[to.row] = data["u"].get_int64();
+    to.finish_row();
+}
+
+void take_ticker(object data) {
+    auto& to = tickers;
+    to.symbol[to.row] = symbols.number_of(data["s"].get_string());
+    to.first[to.row] = data["b"].get_double_in_string();
+    to.second[to.row] = data["a"].get_double_in_string();
+    to.when[to.row] = data["T"].get_int64();
+    to.finish_row();
+}
+
+/// Nanoseconds of "2021-07-22T22:36:07.865123Z"; no other form comes.
+std::int64_t iso_ns(std::string_view text) {
+    const auto digits = [text](std::size_t from, std::size_t count) {
+        std::int64_t value = 0;
+        for (std::size_t i = from; i < from + count; ++i) value = value * 10 + (text[i] - '0');
+        return value;
+    };
+    // The days of a year that begins in March (Howard Hinnant's days_from_civil).
+    const std::int64_t month = digits(5, 2);
+    const std::int64_t year = digits(0, 4) - (month <= 2 ? 1 : 0);
+    const std::int64_t days = year * 365 + year / 4 - year / 100 + year / 400 +
+                              (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + digits(8, 2) - 1 -
+                              719468;
+    const std::int64_t seconds =
+        ((days * 24 + digits(11, 2)) * 60 + digits(14, 2)) * 60 + digits(17, 2);
+    return (seconds * 1'000'000 + digits(20, 6)) * 1000;
+}
+
+void take_match(object data) {
+    auto& to = matches;
+    to.first[to.row] = data["price"].get_double_in_string();
+    to.second[to.row] = data["size"].get_double_in_string();
+    to.symbol[to.row] = symbols.number_of(data["product_id"].get_string());
+    to.when[to.row] = iso_ns(data["time"].get_string());
+    to.finish_row();
+}
+
+/// Whatever it is: once over the members of the message, to what says its kind.
+void take_any(simdjson::ondemand::document& document) {
+    if (document.type() != simdjson::ondemand::json_type::object) return;
+    for (auto field : document.get_object()) {
+        const simdjson::ondemand::raw_json_string key = field.key();
+        if (key == "data") {
+            simdjson::ondemand::value value = field.value();
+            if (value.type() != simdjson::ondemand::json_type::object) return;
+            object data = value.get_object();
+            std::string_view event;
+            if (data["e"].get(event) != simdjson::SUCCESS) return;
+            if (event == "bookTicker") take_ticker(data);
+            if (event == "aggTrade") take_trade(data);
+            return;
+        }
+        if (key == "type" && field.value().get_string().value() == "match") {
+            document.rewind();
+            take_match(document.get_object());
+            return;
+        }
+    }
+}
+
+enum class schema { trades, books, captures } wanted;
 
 void take(const char* text, std::size_t size, std::size_t readable) {
     auto document = parser.iterate(text, size, readable);
-    simdjson::ondemand::object data = document["data"].get_object();
-    if (is_trades) {
-        number[row] = data["a"].get_int64();
-        symbol[row] = symbols.number_of(data["s"].get_string());
-        price[row] = data["p"].get_double_in_string();
-        quantity[row] = data["q"].get_double_in_string();
-        when[row] = data["T"].get_int64();
-        maker[row] = data["m"].get_bool();
-    } else {
-        when[row] = data["E"].get_int64();
-        symbol[row] = symbols.number_of(data["s"].get_string());
-        number[row] = data["u"].get_int64();
-    }
-    if (is_verifying) {
-        const char* const name = symbols.text(symbol[row]).c_str();
-        if (is_trades)
-            std::fprintf(stderr, "%s %.17g %.17g %lld %lld %d\n", name, price[row], quantity[row],
-                         static_cast<long long>(when[row]), static_cast<long long>(number[row]),
-                         maker[row]);
-        else
-            std::fprintf(stderr, "%s %lld %lld\n", name, static_cast<long long>(number[row]),
-                         static_cast<long long>(when[row]));
-    }
-    row = (row + 1) % rows;
+    if (wanted == schema::captures)
+        take_any(document.value());
+    else if (wanted == schema::trades)
+        take_trade(document["data"].get_object());
+    else
+        take_book(document["data"].get_object());
 }
 
 struct connection {
@@ -133,7 +218,7 @@ struct connection {
     }
 
     void receive() {
-        const ssize_t got = recv(fd, buffer.get() + have, capacity - have, 0);
+        const ssize_t got = recv(fd, buffer.get() + have, std::min(at_once, capacity - have), 0);
         if (got <= 0) {
             ended = true;
             return;
@@ -208,13 +293,14 @@ void receive_all(std::vector<connection>& connections) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 7) {
-        std::fputs("usage: simdjson_records HOST PORT - CONNECTIONS trades|books VERIFY\n", stderr);
+    if (argc != 6) {
+        std::fputs("usage: simdjson_records HOST PORT CONNECTIONS SCHEMA VERIFY\n", stderr);
         return 2;
     }
-    is_trades = std::strcmp(argv[5], "trades") == 0;
-    is_verifying = std::atoi(argv[6]) != 0;
-    std::vector<connection> connections(static_cast<std::size_t>(std::atoi(argv[4])));
+    const std::string_view name = argv[4];
+    wanted = name == "trades" ? schema::trades : name == "books" ? schema::books : schema::captures;
+    is_verifying = std::atoi(argv[5]) != 0;
+    std::vector<connection> connections(static_cast<std::size_t>(std::atoi(argv[3])));
     for (auto& one : connections) one.open(argv[1], std::atoi(argv[2]));
     if (parser.allocate(64 * 1024)) fail("memory");
 

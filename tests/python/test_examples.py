@@ -52,3 +52,33 @@ def test_demo_notices_a_loss():
     assert not demo.report(sent, [demo.Tally(1, 3, 9)], 1.0, 1.0)
     assert not demo.report(sent, [demo.Tally(2, 3, 8)], 1.0, 1.0)
     assert demo.report(sent, [demo.Tally(2, 3, 9)], 1.0, 1.0)
+
+
+def test_top_of_book():
+    """Every symbol has a line, and nothing is dropped."""
+    printed = run(sys.executable, "-W", "error", PYTHON / "top_of_book.py", "--seconds", 1)
+    assert re.search(r"(?m)^BTCUSDT +\d", printed)
+    assert re.search(r"(?m)^[\d,]+ messages, [\d,]+ rows, 0 dropped$", printed)
+
+
+def test_candles(tmp_path):
+    """Trades become candles, and these a picture."""
+    pytest.importorskip("polars")
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "candles.png"
+    program = PYTHON / "candles.py"
+    printed = run(sys.executable, "-W", "error", program, "--rows", 3000, "--png", path)
+    assert f"wrote {path}" in printed
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 10_000
+
+
+def test_duckdb_stream():
+    """A query sees all trades of all connections."""
+    pytest.importorskip("duckdb")
+    program = PYTHON / "duckdb_stream.py"
+    sql = "select count(*) as n, count(distinct symbol) as symbols from trades"
+    printed = run(sys.executable, "-W", "error", program, "--sql", sql)
+    counts = re.search(r"1,600,000 messages, ([\d,]+) trades", printed)
+    assert counts
+    assert re.search(rf"{counts[1].replace(',', '')} +│ +12 ", printed)
