@@ -43,6 +43,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!wspool).*"),
     (r"py:.*", r"wspool\.(native|_core)\..*"),
     (r"py:.*", r"wspool\.exceptions\.\w+Like"),
+    (r"py:.*", r"wspool\.stream_base\.StreamOptions"),
 ]
 
 html_theme = "furo"

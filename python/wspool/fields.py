@@ -20,6 +20,8 @@ RESERVED = ("received", "connection")
 class Fields:
     """Which values of JSON messages become columns, and of which messages.
 
+    For example::
+
         trades = wspool.Fields(
             {"symbol": ("/data/s", "category"), "price": ("/data/p", "float64")},
             where={"/data/e": "aggTrade"},

@@ -1,4 +1,4 @@
-"""The command line: ``wspool connect``, ``wspool echo`` and ``wspool demo``."""
+"""The command line: ``wspool connect``, ``echo``, ``fields`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from wspool import demo
 
 from .arguments import make_parser
 from .connecting import run_connect
+from .finding import run_fields
 from .output import INTERRUPTED, TERMINATED
 from .serving import run_echo
 
@@ -42,7 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; None takes the program's.
     """
     arguments = make_parser().parse_args(argv)
-    run = {"connect": run_connect, "echo": run_echo, "demo": demo.run}[arguments.command]
+    run = {
+        "connect": run_connect,
+        "echo": run_echo,
+        "fields": run_fields,
+        "demo": demo.run,
+    }[arguments.command]
     try:
         with _terminable():
             return run(arguments)

@@ -27,7 +27,22 @@ _EXAMPLES = """\
 examples:
   wspool echo
   wspool connect ws://localhost:8765/
+  wspool fields messages.txt
   wspool demo --connections 10
+"""
+_FIELDS_EXAMPLES = """\
+examples:
+  wspool fields capture.tsv.gz
+  wspool connect --listen -n 500 ws://localhost:8767/ | wspool fields -
+  wspool fields --send '{"op": "subscribe", "channel": "trades"}' wss://localhost:8766/
+
+A file has a message a line, maybe with a time and a tab before it, maybe compressed by gzip.
+
+exit codes:
+  0    done
+  1    there was no message, or none of them is JSON
+  2    wrong usage: an option, the URI or a file
+  3    could not connect
 """
 _CONNECT_EXAMPLES = """\
 examples:
@@ -96,7 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser(
         prog="wspool",
-        description="A WebSocket client, an echo server and a demonstration.",
+        description="A WebSocket client, an echo server, help with schemas, a demonstration.",
         epilog=_EXAMPLES + "\n" + _EXIT_CODES,
         formatter_class=raw,
         allow_abbrev=False,
@@ -125,8 +140,29 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="with TLS; ca.pem, cert.pem and key.pem are there, or are made there for 30 days",
     )
+    _add_fields(command("fields", _FIELDS, _FIELDS_EXAMPLES))
     demo.add_arguments(command("demo", "Show the pool at work on loopback.", _DEMO_EXAMPLES))
     return parser
+
+
+_FIELDS = "Look at JSON messages, and print the wspool.Fields that would pick their values."
+
+
+def _add_fields(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("source", metavar="FILE-or-URI", help="file of messages, - for the standard input, or a "
+        "ws:// or wss:// URI to receive from")  # fmt: skip
+    add("-n", dest="count", type=_number(int, 1), default=1000, metavar="COUNT",
+        help="messages to look at (%(default)d)")  # fmt: skip
+    add("--seconds", type=_number(float, 0.001), default=10.0,
+        help="to receive from a URI at the most (%(default)g)")  # fmt: skip
+    add("--send", action="append", metavar="TEXT", help="message to send first, such as a "
+        "subscription; may be repeated")  # fmt: skip
+    add("--header", action="append", type=_header, metavar="'NAME: VALUE'",
+        help="further header of the opening request; may be repeated")  # fmt: skip
+    tls = parser.add_mutually_exclusive_group()
+    tls.add_argument("--ca-file", metavar="FILE", help="certificates to trust, PEM")
+    tls.add_argument("--insecure", action="store_true", help="do not check who the server is")
 
 
 _CONNECT = "Connect to a WebSocket server, send lines, print messages."
