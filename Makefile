@@ -7,6 +7,7 @@ VENV := .venv
 WERROR ?=
 # Python versions for `make wheel`, such as "3.12 3.13"; empty is every one found.
 WHEELS ?=
+FUZZ_SECONDS ?= 600
 
 py := $(VENV)/bin/python
 stamps := $(VENV)/stamps
@@ -14,7 +15,7 @@ cmake_flags := -DWSPOOL_WERROR=$(if $(WERROR),ON,OFF)
 
 core_files := $(shell find cpp third_party cmake -type f 2>/dev/null) CMakeLists.txt CMakePresets.json
 example_files := $(shell find examples/cpp -type f 2>/dev/null)
-test_files := $(shell find tests/cpp -type f 2>/dev/null)
+test_files := $(shell find tests/cpp tests/fuzz -type f 2>/dev/null)
 wheel_files := $(core_files) pyproject.toml python/CMakeLists.txt \
 	$(shell find python -type f -not -name '*.pyc' 2>/dev/null) $(wildcard README.md LICENSE)
 format_cpp = $(shell find cpp python/bindings tests examples \
@@ -32,7 +33,7 @@ ifneq ($(call which,$(PYTHON)),$(call which,$(py)))
 $(shell rm -rf $(stamps))
 endif
 
-.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan wheel docs bench clean
+.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan fuzz wheel docs bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -41,6 +42,7 @@ help:
 	@echo 'make build   set up and build: the core in build/cpp, the package into $(VENV)'
 	@echo 'make lint    ruff, clang-format; make types: mypy; make format: mend the formatting'
 	@echo 'make asan    the C++ tests under AddressSanitizer and UBSan; make tsan: ThreadSanitizer'
+	@echo 'make fuzz    fuzzes the JSON engine with clang for FUZZ_SECONDS (600)'
 	@echo 'make wheel   self-contained wheels in wheelhouse/, one for each CPython found'
 	@echo 'make docs    the documentation, in build/docs; warnings are errors'
 	@echo 'make bench   against other libraries; SCENARIO=text-150,echo-256 CLIENT=picows ROUNDS=5 BENCH='
@@ -116,6 +118,15 @@ test-cpp: build/cpp/.all
 
 test-python: build build/cpp/.all $(stamps)/test
 	$(py) -m pytest
+
+# What crashes it is kept in build/fuzz-findings and named at the end.
+fuzz: build/.system-fuzz
+	cmake --preset fuzz $(cmake_flags)
+	cmake --build --preset fuzz --parallel $(JOBS)
+	@mkdir -p build/fuzz-corpus build/fuzz-findings
+	build/fuzz/tests/fuzz/wspool_fuzz_records -max_total_time=$(FUZZ_SECONDS) -max_len=8192 \
+		-timeout=10 -print_final_stats=1 -artifact_prefix=build/fuzz-findings/ \
+		build/fuzz-corpus tests/fuzz/corpus
 
 asan tsan: build/.system-build
 	cmake --preset $@ $(cmake_flags)

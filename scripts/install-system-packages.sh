@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building, the demo and the tests need from the system, where it is missing.
 #
-# usage: install-system-packages.sh [build|test|bench]     (test and bench include build)
+# usage: install-system-packages.sh [build|test|bench|fuzz]     (each includes build)
 #
 # What is there already, from wherever, is left alone; a second run installs nothing. Set
 # WSPOOL_SKIP_SYSTEM_PACKAGES=1 to check and name what is missing without installing it.
@@ -53,6 +53,9 @@ need_header openssl/ssl.h libssl-dev
 need_header zlib.h zlib1g-dev
 need_header doctest/doctest.h doctest-dev
 need_python
+if [ "$purpose" = fuzz ]; then
+    need_command clang++ clang
+fi
 if [ "$purpose" = test ]; then
     need_command openssl openssl
     need_command nginx nginx-light

@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "lifecycle.hpp"
 #include "wspool/fields.hpp"
 #include "wspool/record_batch.hpp"
+#include "wspool/record_stream.hpp"
 
 namespace wspool::python {
 
@@ -36,6 +38,11 @@ pybind11::capsule arrow_array(const batch_ptr& batch);
 /// the stream's error.
 pybind11::capsule arrow_stream(std::shared_ptr<const field_set_c> fields, std::size_t number,
                                pybind11::object next);
+
+/// wspool._core.RecordStream.
+using record_stream = owned<record_stream_c>;
+/// Raises in a child of the process that made it.
+std::shared_ptr<record_stream_c> stream_of(const record_stream& object);
 
 /// A Python sequence of (name, [(column, pointer, type)], [(pointer, [values])], rows or None).
 /// Throws ValueError.

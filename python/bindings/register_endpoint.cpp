@@ -99,12 +99,12 @@ void create_records(const endpoint& self, const py::object& connection, const st
 
 /// A connection of a stream.
 void create_in_stream(const endpoint& self, const py::object& connection, const std::string& uri,
-                      const py::dict& native_options,
-                      const std::shared_ptr<record_stream_c>& stream, const std::string& label,
-                      std::size_t lane) {
+                      const py::dict& native_options, const record_stream& records,
+                      const std::string& label, std::size_t lane) {
     if (PyObject_TypeCheck(connection.ptr(), &connection_type) == 0)
         throw py::type_error("connection must be a wspool._core.Connection");
     const auto native = native_of(self);
+    const auto stream = stream_of(records);
     const auto options = make_options(native_options);
     std::shared_ptr<metadata_c> handle;
     const auto error = without_gil([&] {

@@ -272,7 +272,7 @@ PyMethodDef methods[] = {
     {"at", get_at, METH_O,
      "at($self, pointer, /)\n--\n\n"
      "Return the value at a JSON Pointer (RFC 6901), such as \"/data/p\".\n\n"
-     "Nothing else is converted, and mistakes elsewhere in the text may go unnoticed.\n\n"
+     "Nothing else is converted; the whole text is checked.\n\n"
      "Raises:\n    KeyError: If there is no such value; holds the pointer.\n"
      "    ValueError: If pointer is not a JSON Pointer.\n"
      "    json.JSONDecodeError: If the payload is not JSON."},

@@ -12,14 +12,17 @@ import pytest
 from benchmarks import page, report, session, verify
 from benchmarks.bars import BARS, Bar
 from benchmarks.catalog import CLIENTS, Client
+from benchmarks.feeds import messages_of
 from benchmarks.runner import Outcome
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.schemas import SCHEMAS, rows_of
 from benchmarks.statistics_of import measured, ratio
 
 from wspool.testing import make_certificates
 
 ROOT = Path(__file__).parents[2]
 OURS = ["wspool-callback", "wspool-recv-many", "wspool-iter", "wspool-aio"]
+RECORDS = ["wspool-stream", "wspool-batch"]
 RUN = [sys.executable, "-m", "benchmarks.run"]
 
 
@@ -40,7 +43,8 @@ def settings(tmp_path):
 def test_quick_run_is_complete(tmp_path):
     """Every client of every scenario asked for is in the JSON, with every metric."""
     scenarios = ["text-150", "tls-150-records", "deflate-text", "send-150", "echo-256", "idle"]
-    clients = [*OURS, "websockets-sync"]
+    scenarios += ["trades", "trades-100", "captures-records"]
+    clients = [*OURS, "websockets-sync", *RECORDS]
     done = subprocess.run(
         [*RUN, "--quick", "--json", tmp_path / "result.json"]
         + ["--scenario", ",".join(scenarios), "--client", ",".join(clients)],
@@ -99,6 +103,60 @@ def test_other_delivery_is_noticed(settings, lie, complaint):
     client = Client("liar", "peer", lambda spec: [sys.executable, "-c", program, spec.to_json()])
     found = verify.problem(scenario("text-150").quick(), client, settings)
     assert found is None if complaint is None else complaint in (found or "")
+
+
+RECORDS_LIAR = """
+import json, sys
+from websockets.sync.client import connect
+from benchmarks.schemas import Digest, rows_of
+from benchmarks.spec import Spec
+
+spec = Spec.from_json(sys.argv[1])
+digest, count = Digest(), 0
+with connect(spec.uri, proxy=None) as ws:
+    ws.send("go")
+    rows = [(kind, row) for message in ws for kind, row in rows_of(spec.schema, message)]
+count = len(rows)
+{lie}
+for kind, row in rows:
+    digest.add(kind, row)
+print(json.dumps(digest.summary(count)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("lie", "complaint"),
+    [
+        ("rows.reverse()", None),
+        ("del rows[7]", "rows is"),
+        ("rows[7] = rows[8]", "hash is"),
+        ("kind, (symbol, *rest) = rows[7]; rows[7] = kind, (symbol[1:], *rest)", "hash is"),
+        ("kind, (s, p, *rest) = rows[7]; rows[7] = kind, (s, p * (1 + 2**-52), *rest)", "hash is"),
+        ("kind, (s, p, q, t, n, m) = rows[7]; rows[7] = kind, (s, p, q, t, n, not m)", "hash is"),
+        ("count -= 1", "messages were delivered"),
+    ],
+    ids=["other order", "lost", "another", "text", "last bit", "flag", "message lost"],
+)
+def test_other_rows_are_noticed(settings, lie, complaint):
+    """A client whose rows are not those of the messages is not timed; their order is free."""
+    program = RECORDS_LIAR.format(lie=lie)
+    command = [sys.executable, "-c", program]
+    client = Client("liar", "peer", lambda spec: [*command, spec.to_json()], records=True)
+    found = verify.problem(scenario("trades").quick(), client, settings)
+    assert found is None if complaint is None else complaint in (found or "")
+
+
+def test_feeds_of_records_are_of_their_kinds(settings):
+    """Every trade and every book is a row; of the captures' kinds there are some of each."""
+    for name in ("trades", "books-3600", "captures-records"):
+        one = scenario(name)
+        feed = session.feed_of(one, settings)  # without captures: generated messages
+        rows = [rows_of(one.schema, message) for message in messages_of(feed)]
+        kinds = {kind for found in rows for kind, _ in found}
+        assert kinds == SCHEMAS[one.schema].keys()
+        assert all(len(found) <= 1 for found in rows)
+        if len(kinds) == 1:
+            assert all(rows)
 
 
 def test_client_that_hangs_is_given_up(settings):

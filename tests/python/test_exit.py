@@ -368,3 +368,34 @@ class TestInterrupt:
                 raise AssertionError
         """
         assert seconds_to_end(script) < BOUND
+
+
+class TestStream:
+    @pytest.mark.parametrize(
+        "waiting",
+        [
+            "pass",
+            "threading.Thread(target=wait, daemon=True).start(); waiting.wait()",
+            "stream.connections[0].send('{\"a\":1}'); kept = stream.next()['a']",
+        ],
+    )
+    def test_exit_with_a_stream(self, waiting):
+        """A program ends at once with a stream open, waited on, or with arrays of it kept."""
+        took = seconds_to_end(
+            f"""
+            import contextlib, logging
+            logging.disable()  # the server goes first
+            waiting = threading.Event()
+
+            def wait():
+                waiting.set()
+                with contextlib.suppress(wspool.ConnectionClosed):
+                    stream.next()
+
+            fields = wspool.Fields({{"a": ("/a", "int64")}})
+            stream = wspool.stream([server.uri] * 5, fields=fields, max_delay=0.01)
+            stream.__enter__()
+            {waiting}
+            """
+        )
+        assert took < BOUND

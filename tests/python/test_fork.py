@@ -364,3 +364,36 @@ class TestMultiprocessing:
             """,
             tmp_path,
         )
+
+
+class TestStream:
+    def test_stream_from_before(self, tmp_path):
+        """A child refuses its parent's stream, while another thread waits on it, and has its own."""
+        run(
+            """
+            server = wspool.testing.echo()
+            fields = wspool.Fields({"a": ("/a", "int64")})
+            stream = wspool.stream([server.uri] * 3, fields=fields)
+            stream.__enter__()
+            taken = queue.SimpleQueue()
+            waiting = threading.Thread(target=lambda: taken.put(stream.next(20)))
+            waiting.start()
+            child = os.fork()
+            if child == 0:
+                refused(lambda: stream.next(0))
+                refused(lambda: stream.statistics)
+                assert "parent process" in repr(stream.connections[0])
+                del stream
+                gc.collect()
+                with wspool.stream(server.uri, fields=fields, max_delay=0.01) as own:
+                    own.connections[0].send('{"a":1}')
+                    assert own.next(20).to_pydict()["a"] == [1]
+                os._exit(0)
+            assert status_of(child) == 0
+            stream.connections[1].send('{"a":2}')
+            assert taken.get(timeout=20).to_pydict()["a"] == [2]
+            waiting.join()
+            stream.close()
+            """,
+            tmp_path,
+        )

@@ -43,7 +43,7 @@ picker::picker(const plan& wanted)
     : plan_(wanted),
       values_(wanted.slots()),
       row_sets_(wanted.rows().size()),
-      shapes_(wanted.size()) {}
+      shapes_(wanted.objects()) {}
 
 void picker::reset() {
     std::fill(values_.begin(), values_.end(), slice());
@@ -140,7 +140,7 @@ std::size_t picker::walk_object(const plan::node_t& node, std::size_t begin, uns
     if (text_[at] == '}') return at + 1;
     std::uint64_t seen = 0;
     constexpr std::size_t most_seen = 64;
-    shape& known = shapes_[plan_.number_of(node)];
+    shape& known = shapes_[node.object];
     for (std::size_t member = 0;; ++member) {
         if (text_[at] != '"') return failed;
         const char* const key = text_ + at + 1;

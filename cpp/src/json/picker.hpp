@@ -97,7 +97,7 @@ private:
     bool has_backslash_ = false;
     std::vector<slice> values_;
     std::vector<row_set> row_sets_;
-    std::vector<shape> shapes_;  // by number of the node
+    std::vector<shape> shapes_;  // of each node with names
     std::string unescaped_;
     std::vector<std::size_t> scalars_;
 };

@@ -41,6 +41,7 @@ std::size_t plan::add_child(std::size_t parent, const json_pointer_c::step_t& st
     const std::size_t made = nodes_.size();
     nodes_.emplace_back();
     node_t& node = nodes_[parent];
+    if (node.names.empty()) node.object = objects_++;
     add_name(node, make_name(step.name, made));
     if (step.index) {
         const auto behind = std::find_if(node.indexes.begin(), node.indexes.end(),

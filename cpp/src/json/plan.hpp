@@ -39,6 +39,7 @@ public:
         std::vector<index_t> indexes;  // ascending
         int slot = none;
         int rows = none;
+        std::size_t object = 0;  ///< number among the nodes with names
     };
     struct rows_t {
         std::size_t node;       ///< what is wanted of an element
@@ -55,10 +56,8 @@ public:
     int add_in_row(int rows, const steps_t& steps);
 
     [[nodiscard]] const node_t& node(std::size_t number) const noexcept { return nodes_[number]; }
-    [[nodiscard]] std::size_t number_of(const node_t& node) const noexcept {
-        return static_cast<std::size_t>(&node - nodes_.data());
-    }
-    [[nodiscard]] std::size_t size() const noexcept { return nodes_.size(); }
+    /// How many nodes have names.
+    [[nodiscard]] std::size_t objects() const noexcept { return objects_; }
     [[nodiscard]] std::size_t slots() const noexcept { return slots_; }
     [[nodiscard]] const std::vector<rows_t>& rows() const noexcept { return rows_; }
 
@@ -70,6 +69,7 @@ private:
     std::vector<node_t> nodes_;
     std::vector<rows_t> rows_;
     std::size_t slots_ = 0;
+    std::size_t objects_ = 0;
 };
 
 }  // namespace wspool::json
