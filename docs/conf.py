@@ -21,7 +21,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 # Included by performance.md.
-exclude_patterns = ["performance-results.md"]
+exclude_patterns = ["performance-results.md", "performance-columns.md"]
 nitpicky = True
 # Single backticks in docstrings are names, as in Markdown.
 default_role = "literal"

@@ -368,7 +368,7 @@ class TestMultiprocessing:
 
 class TestStream:
     def test_stream_from_before(self, tmp_path):
-        """A child refuses its parent's stream, while another thread waits on it, and has its own."""
+        """A child refuses its parent's stream, on which a thread waits there, and has its own."""
         run(
             """
             server = wspool.testing.echo()
