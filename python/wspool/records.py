@@ -284,7 +284,7 @@ def pick(
     if connection is not None:
         picker.set_connection(connection)
     messages: Iterable[str | Buffer] = (data,) if native.is_payload(data) else data
-    if not isinstance(messages, Iterable):
+    if not isinstance(messages, Iterable) or isinstance(messages, Mapping):
         raise TypeError(f"data must be a message or an iterable, not {type(data).__name__}")
     for message in messages:
         at = received_ns

@@ -275,7 +275,7 @@ def test_what_pick_takes():
     assert batch.to_pydict()["a"] == [2, 3]
     assert batch["received"].view(np.int64).tolist() == [5, np.iinfo(np.int64).min]
     assert batch["connection"].tolist() == ["ws://feed/"] * 2
-    for wrong in (5, None, [5]):
+    for wrong in (5, None, [5], {"a": 1}):
         with pytest.raises(TypeError):
             pick(wrong, fields)
 

@@ -31,7 +31,8 @@ public:
 
     /// What the column `connection` says for a connection; its number for `Pick`.
     std::uint32_t Add_connection(std::string_view label);
-    /// Nothing of the message is kept but what was picked. Throws std::bad_alloc.
+    /// Nothing of the message is kept but what was picked. Throws std::bad_alloc, and
+    /// std::length_error above 2 GiB of text in a column; then what was gathered is lost.
     outcome_e Pick(const message_view_t& message, std::uint32_t connection = no_connection);
 
     /// Rows gathered for the `number`th of the fields.

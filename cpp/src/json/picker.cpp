@@ -301,7 +301,7 @@ std::size_t picker::skip_simple_array(std::size_t begin) {
     if (end == 0) return 0;
     for (const std::size_t at : scalars_) {
         const char* const last = scalar_end(text_ + at, text_ + size_);
-        if (last == nullptr || (*last != ',' && *last != ']')) return failed;
+        if (last == nullptr || (*last != ',' && *last != ']')) return 0;
     }
     return end;
 }

@@ -137,12 +137,13 @@ class record_picker_c::impl {
 public:
     explicit impl(std::shared_ptr<const field_set_c> fields)
         : set(std::move(fields)), picker(set->Compiled().plan) {
-        for (std::size_t i = 0; i < set->Fields().size(); ++i) gatherers.emplace_back(set, i);
+        for (std::size_t i = 0; i < set->Fields().size(); ++i)
+            gatherers.push_back(std::make_unique<gatherer>(set, i));
     }
 
     const std::shared_ptr<const field_set_c> set;
     json::picker picker;
-    std::vector<gatherer> gatherers;
+    std::vector<std::unique_ptr<gatherer>> gatherers;
     json::dictionary labels;
     std::string scratch;
 };
@@ -168,25 +169,31 @@ record_picker_c::outcome_e record_picker_c::Pick(const message_view_t& message,
         const bool takes_all = one.tests.empty() && one.rows == plan::none;
         if (!takes_all && !compiled.matches(one, impl_->picker, impl_->scratch)) continue;
         matched = true;
-        impl_->gatherers[i].append(impl_->picker, message, connection, with);
+        try {
+            impl_->gatherers[i]->append(impl_->picker, message, connection, with);
+        } catch (...) {
+            // Half a row is left: columns of different lengths must not get out.
+            impl_->gatherers[i] = std::make_unique<gatherer>(impl_->set, i);
+            throw;
+        }
     }
     return matched ? outcome_e::MATCHED : outcome_e::UNMATCHED;
 }
 
 std::size_t record_picker_c::Rows(std::size_t number) const noexcept {
-    return impl_->gatherers[number].rows();
+    return impl_->gatherers[number]->rows();
 }
 
 std::size_t record_picker_c::Bytes(std::size_t number) const noexcept {
-    return impl_->gatherers[number].bytes();
+    return impl_->gatherers[number]->bytes();
 }
 
 std::size_t record_picker_c::Mistakes(std::size_t number) const noexcept {
-    return impl_->gatherers[number].mistakes();
+    return impl_->gatherers[number]->mistakes();
 }
 
 std::shared_ptr<const record_batch_t> record_picker_c::Finish(std::size_t number) {
-    return impl_->gatherers[number].finish(impl_->labels.snapshot());
+    return impl_->gatherers[number]->finish(impl_->labels.snapshot());
 }
 
 }  // namespace wspool

@@ -56,10 +56,6 @@ inline std::uint64_t equal(bytes_t bytes, char c, std::uint64_t within) {
     return within & where(bytes, [c](unsigned char b) { return b == c; });
 }
 
-inline std::uint64_t equal_but_for_20(bytes_t bytes, char c, std::uint64_t within) {
-    return within & where(bytes, [c](unsigned char b) { return (b | 0x20) == c; });
-}
-
 inline std::uint64_t up_to_20(bytes_t bytes) {
     return where(bytes, [](unsigned char b) { return b <= 0x20; });
 }
@@ -107,11 +103,6 @@ WSPOOL_TARGET inline std::uint64_t equal(bytes_t bytes, char c, std::uint64_t wi
     return within & join(_mm256_cmpeq_epi8(bytes.low, all), _mm256_cmpeq_epi8(bytes.high, all));
 }
 
-WSPOOL_TARGET inline std::uint64_t equal_but_for_20(bytes_t bytes, char c, std::uint64_t within) {
-    const __m256i bit = _mm256_set1_epi8(0x20);
-    return equal({_mm256_or_si256(bytes.low, bit), _mm256_or_si256(bytes.high, bit)}, c, within);
-}
-
 WSPOOL_TARGET inline std::uint64_t up_to_20(bytes_t bytes) {
     const __m256i most = _mm256_set1_epi8(0x20);
     return join(_mm256_cmpeq_epi8(_mm256_max_epu8(bytes.low, most), most),
@@ -144,10 +135,6 @@ WSPOOL_TARGET inline bytes_t load(const char* text, std::size_t left) {
 
 WSPOOL_TARGET inline std::uint64_t equal(bytes_t bytes, char c, std::uint64_t within) {
     return _mm512_mask_cmpeq_epi8_mask(within, bytes, _mm512_set1_epi8(c));
-}
-
-WSPOOL_TARGET inline std::uint64_t equal_but_for_20(bytes_t bytes, char c, std::uint64_t within) {
-    return equal(_mm512_or_si512(bytes, _mm512_set1_epi8(0x20)), c, within);
 }
 
 WSPOOL_TARGET inline std::uint64_t up_to_20(bytes_t bytes) {

@@ -11,11 +11,6 @@ namespace wspool::json {
 struct block {
     std::uint64_t quotes;   ///< that begin or end strings
     std::uint64_t strings;  ///< with the quotes that begin them, without those that end them
-    // Outside strings:
-    std::uint64_t opens;   ///< [ {
-    std::uint64_t closes;  ///< ] }
-    std::uint64_t commas;
-    std::uint64_t special;  ///< { } :
 };
 
 /// What is found in a whole text.
@@ -30,8 +25,8 @@ struct summary {
 struct kernel_t {
     const char* name;
     summary (*scan)(const char* text, std::size_t size, block* out);
-    std::size_t (*skip_array)(const block* blocks, std::size_t begin, std::size_t size,
-                              std::vector<std::size_t>& scalars);
+    std::size_t (*skip_array)(const char* text, std::size_t size, const block* blocks,
+                              std::size_t begin, std::vector<std::size_t>& scalars);
 };
 
 /// All that this processor can run, the best first; the last is plain C++.
@@ -67,10 +62,10 @@ public:
     }
     /// Behind the array that begins at `begin`, less than 50 deep, if it holds nothing but arrays,
     /// strings, numbers and words, and the text is compact and without backslashes: then all of it
-    /// is checked but for `scalars`, whose first bytes are appended. 0: it is not that simple, or
-    /// broken.
+    /// is checked but for `scalars`, whose first bytes are appended. They may turn out to be
+    /// something else. 0: it is not that simple, or broken.
     std::size_t skip_array(std::size_t begin, std::vector<std::size_t>& scalars) const {
-        return kernel_.skip_array(blocks_.data(), begin, text_.size(), scalars);
+        return kernel_.skip_array(text_.data(), text_.size(), blocks_.data(), begin, scalars);
     }
 
 private:
