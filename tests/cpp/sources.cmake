@@ -11,9 +11,11 @@ set(WSPOOL_TEST_SOURCES
   test_handshake.cpp
   test_handshake_response.cpp
   test_json_structure.cpp
+  test_json_values.cpp
   test_loop.cpp
   test_message_queue.cpp
   test_opening.cpp
+  test_record_stream.cpp
   test_redirect.cpp
   test_redirected_opening.cpp
   test_sink.cpp
