@@ -216,8 +216,8 @@ class StreamBase:
                 errors = [one for one in self._connections if _ended_badly(one)]
                 if errors:
                     self._options.logger.warning(
-                        "%r: %d connections ended with an error; the latest: %s: %s",
-                        *(self, len(errors), redact_uri(errors[-1].uri)),
+                        "%d of the %d connections of a stream ended with an error; one: %s: %s",
+                        *(len(errors), len(self._connections), redact_uri(errors[-1].uri)),
                         errors[-1].closed_exception(),
                     )
 

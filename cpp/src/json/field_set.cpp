@@ -207,9 +207,11 @@ error_ptr field_set_c::impl::compile_one(const fields_t& one) {
     if (one.columns.empty()) return invalid("columns: at least one");
     for (const column_t& column : one.columns) {
         const auto where = resolve(column.pointer, rows);
-        if (!where)
+        if (!where) {
+            const char* const hint = rows ? "" : "; a JSON Pointer (RFC 6901) begins with /";
             return invalid("column '" + column.name + "': not a pointer that can be followed: '" +
-                           column.pointer + "'");
+                           column.pointer + "'" + hint);
+        }
         place_t place;
         if (where->in_row) place.in_row = plan.add_in_row(made.rows, *where->in_row);
         if (where->in_message) place.in_message = plan.add(*where->in_message);
