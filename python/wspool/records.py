@@ -283,7 +283,7 @@ def pick(
     picker = native.RecordPicker(compiled.native)
     if connection is not None:
         picker.set_connection(connection)
-    messages: Iterable[str | Buffer] = (data,) if native.is_payload(data) else data
+    messages: Any = (data,) if native.is_payload(data) else data
     if not isinstance(messages, Iterable) or isinstance(messages, Mapping):
         raise TypeError(f"data must be a message or an iterable, not {type(data).__name__}")
     for message in messages:
