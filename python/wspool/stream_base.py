@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from . import native
@@ -108,6 +110,7 @@ class StreamBase:
                 f"pool must be a wspool.EndpointPool or None, not {type(pool).__name__}"
             )
         self._pool = pool
+        _check_names(options)
         self._options = PullConnection.check_options(options)
         self._connections: tuple[StreamConnection, ...] = ()
         self._native: native.RecordStream | None = None
@@ -239,6 +242,16 @@ class StreamBase:
 
     def _next_for_arrow(self) -> native.RecordBatch | None:
         raise NotImplementedError
+
+
+def _check_names(options: Mapping[str, object]) -> None:
+    """Say which option of a stream was meant; those of connections say so themselves."""
+    for name in options:
+        if name in ConnectionOptions.__annotations__:
+            continue
+        meant = get_close_matches(name, [one.name for one in dataclass_fields(StreamOptions)], n=1)
+        if meant:
+            raise TypeError(f"unknown option {name!r}; did you mean {meant[0]!r}?")
 
 
 def _is_alive(connection: StreamConnection) -> bool:

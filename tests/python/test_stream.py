@@ -230,6 +230,10 @@ class TestBlocking:
         """They are refused before anything is connected, by name."""
         with pytest.raises(error, match=next(iter(wrong))):
             wspool.stream(server.uri, **{"fields": PRICES, **wrong})
+        with pytest.raises(TypeError, match="did you mean 'max_delay'"):
+            wspool.stream(server.uri, fields=PRICES, max_dealy=1)
+        with pytest.raises(TypeError, match="did you mean 'ping_timeout'"):
+            wspool.stream(server.uri, fields=PRICES, ping_timout=1)
         for uris in ([], 5, [5], b"ws://x"):
             with pytest.raises((TypeError, ValueError), match="uris"):
                 wspool.stream(uris, fields=PRICES)
