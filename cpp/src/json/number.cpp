@@ -82,7 +82,6 @@ bool parse_double_slowly(std::string_view text, double& out) noexcept {
     const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
     if (result.ec == std::errc::result_out_of_range) {
         // Too large, or so small that it is zero: which of them, from_chars does not say.
-        decimal_t number;
         parts apart;
         if (!take_apart(text, apart)) return false;
         std::int64_t leading = apart.exponent;  // power of ten of the first digit that is not zero
