@@ -61,6 +61,11 @@ if [ "$purpose" = test ]; then
     need_command nginx nginx-light
     need_command node nodejs
     need_command npm npm
+    # Proxies and networks with faults; tests without them are skipped.
+    need_command tinyproxy tinyproxy-bin
+    need_command microsocks microsocks
+    need_command stunnel4 stunnel4
+    need_command ip iproute2
 elif [ "$purpose" = bench ]; then
     need_header boost/beast.hpp libboost-dev
 fi
