@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Literal, TypeAlias
 
+from tests.support.processes import bound_socket
+
 Direction: TypeAlias = Literal["up", "down", "both"]
 #: How a connection that is cut ends: an RST, a FIN, or nothing ever again.
 Ending: TypeAlias = Literal["reset", "close", "black_hole"]
@@ -157,7 +159,7 @@ class ProxiedConnection:
 
     @property
     def bytes_down(self) -> int:
-        """Bytes of the target that the client was given."""
+        """Bytes of the target that the client was given; a client may be faster than the count."""
         return self._down.passed
 
     def reset(self) -> None:
@@ -278,9 +280,9 @@ class FaultProxy:
         self._woken.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._listening = False
-        self._listener = _bound(0)
         #: Where clients connect to.
         self.host = "127.0.0.1"
+        self._listener = bound_socket(self.host, 0)
         self.port: int = self._listener.getsockname()[1]
         self._listen()
         self._is_running = True
@@ -315,11 +317,11 @@ class FaultProxy:
 
     def reset(self) -> None:
         """Send an RST to both sides of what is open. See `cut_after(0)` for what is to come."""
-        self._run(lambda: [connection._end(reset=True) for connection in [*self._open]])
+        self._run(lambda: self._end_all(reset=True))
 
     def close_connections(self) -> None:
         """Send a FIN to both sides of what is open."""
-        self._run(lambda: [connection._end(reset=False) for connection in [*self._open]])
+        self._run(lambda: self._end_all(reset=False))
 
     def half_open(self) -> None:
         """End the target's side of what is open; the clients are told nothing."""
@@ -353,7 +355,7 @@ class FaultProxy:
                 self._selector.unregister(self._listener)
                 self._listener.close()
                 # Bound, not listening: the port stays ours, and connects are refused.
-                self._listener = _bound(self.port)
+                self._listener = bound_socket(self.host, self.port)
                 self._listening = False
 
         self._run(work)
@@ -412,6 +414,10 @@ class FaultProxy:
 
         self._run(work)
 
+    def _end_all(self, *, reset: bool) -> None:
+        for connection in [*self._open]:
+            connection._end(reset=reset)
+
     def _listen(self) -> None:
         if self._listening:
             return
@@ -463,9 +469,7 @@ class FaultProxy:
     def _serve(self, connection: ProxiedConnection, sock: object, events: int) -> None:
         try:
             if connection._connecting:
-                error = connection._target.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if error:
-                    raise OSError(error, "the target refused")
+                connection._target.getpeername()  # OSError where the target refused
                 connection._connecting = False
             elif events & selectors.EVENT_READ:
                 is_client = sock is connection._client
@@ -530,14 +534,6 @@ class FaultProxy:
         else:
             _drain(sock)
         sock.close()
-
-
-def _bound(port: int) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
-    sock.setblocking(False)
-    return sock
 
 
 def _drain(sock: socket.socket) -> None:

@@ -51,6 +51,15 @@ def free_ports(count: int) -> list[int]:
         return [listener.getsockname()[1] for listener in listeners]
 
 
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a non-blocking socket that keeps a port, and refuses connects until it listens."""
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, port))
+    sock.setblocking(False)
+    return sock
+
+
 class Daemon:
     """A program that runs until it ends or is stopped; its output is appended to a file."""
 
@@ -119,13 +128,15 @@ class Daemon:
 
 def start_listening(start: Callable[[int], Daemon], host: str = "127.0.0.1") -> tuple[Daemon, int]:
     """Call start(port) with a free port until what it starts listens there."""
-    for _ in range(5):  # a port may be taken between being found free and being used
+    attempts = 5
+    while True:  # a port may be taken between being found free and being used
         (port,) = free_ports(1)
         daemon = start(port)
         if daemon.wait_listening((host, port)):
             return daemon, port
         daemon.stop()
-    raise AssertionError(f"{daemon.command} does not start: {daemon.log}")
+        attempts -= 1
+        assert attempts, f"{daemon.command} does not start: {daemon.log}"
 
 
 def _accepts(address: tuple[str, int]) -> bool:
