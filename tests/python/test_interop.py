@@ -6,7 +6,6 @@ import os
 import queue
 import random
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from urllib.parse import quote
 import pytest
 import websockets.exceptions
 import websockets.sync.client
+from tests.support.certificates import make_certificates
+from tests.support.nginx_front import nginx_front
 
 import wspool
 from wspool import EndpointPool, Status
@@ -94,15 +95,9 @@ class Launcher:
         )
 
     def nginx(self):
-        nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-        if nginx is None:
-            pytest.skip("nginx is not installed")
         upstream = int(self.site("websockets-plain").uri.rpartition(":")[2])
-        for _ in range(5):  # a port may be taken between being found free and being used
-            ports = self.start_nginx(nginx, upstream)
-            if ports is not None:
-                return ports
-        raise AssertionError((self.folder / "nginx.log").read_text())
+        front = self.stack.enter_context(nginx_front(upstream, self.folder, tls=True))
+        return {"plain": front.port, "tls": front.tls_port}
 
     def start(self, command, **options):
         """Start a server that prints its ports."""
@@ -118,68 +113,6 @@ class Launcher:
         line = process.stdout.readline()
         assert line, f"{command} did not start"
         return json.loads(line)
-
-    def start_nginx(self, nginx, upstream):
-        plain, tls = free_ports(2)
-        folder = self.folder
-        config = folder / "nginx.conf"
-        config.write_text(
-            f"""
-            daemon off;
-            master_process off;
-            pid {folder}/nginx.pid;
-            error_log {folder}/nginx.log;
-            events {{ worker_connections 256; }}
-            http {{
-                access_log off;
-                client_body_temp_path {folder}/client_body;
-                proxy_temp_path {folder}/proxy;
-                fastcgi_temp_path {folder}/fastcgi;
-                uwsgi_temp_path {folder}/uwsgi;
-                scgi_temp_path {folder}/scgi;
-                server {{
-                    listen 127.0.0.1:{plain};
-                    listen 127.0.0.1:{tls} ssl;
-                    ssl_certificate {folder}/cert.pem;
-                    ssl_certificate_key {folder}/key.pem;
-                    location / {{
-                        proxy_pass http://127.0.0.1:{upstream};
-                        proxy_http_version 1.1;
-                        proxy_set_header Host $http_host;
-                        proxy_set_header Upgrade $http_upgrade;
-                        proxy_set_header Connection "upgrade";
-                    }}
-                }}
-            }}
-            """
-        )
-        # The shell ends nginx when its own input ends, also where this process is killed.
-        process = self.stack.enter_context(
-            subprocess.Popen(
-                ["sh", "-c", '"$@" & cat >/dev/null; kill $!; wait', "sh"]
-                + [nginx, "-p", folder, "-e", folder / "nginx.log", "-c", config],
-                stdin=subprocess.PIPE,
-            )
-        )
-        self.stack.callback(process.stdin.close)
-        log = folder / "nginx.log"
-        log.touch()
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ConnectionRefusedError):
-                for port in (plain, tls):
-                    socket.create_connection(("127.0.0.1", port)).close()
-                return {"plain": plain, "tls": tls}
-            if "still could not bind" in log.read_text():
-                return None
-            time.sleep(0.02)
-        return None
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("", 0))) for _ in range(count)]
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 def install_ws(npm, source, folder):
@@ -202,30 +135,6 @@ def install_ws(npm, source, folder):
     if result.returncode != 0:
         pytest.skip(f"npm could not install ws: {result.stderr.strip()[-300:]}")
     stamp.write_text(lock)
-
-
-def make_certificates(folder):
-    """Make an authority and a certificate for localhost with openssl; returns the authority's."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    (folder / "openssl.cnf").write_text(
-        "[req]\nprompt = no\ndistinguished_name = name\n"
-        "[name]\nCN = Test authority\n"
-        "[ca]\nbasicConstraints = critical, CA:true\nkeyUsage = critical, keyCertSign\n"
-        "subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n"
-        "[leaf]\nsubjectAltName = DNS:localhost, IP:127.0.0.1\nbasicConstraints = CA:false\n"
-        "subjectKeyIdentifier = hash\nauthorityKeyIdentifier = keyid\n"
-    )
-    authority = "-CA ca.pem -CAkey ca.key -CAcreateserial"
-    extensions = "-extfile openssl.cnf -extensions leaf"
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    for arguments in (
-        f"req -config openssl.cnf -x509 -extensions ca -days 2 {key} -keyout ca.key -out ca.pem",
-        f"req -config openssl.cnf -subj /CN=localhost {key} -keyout key.pem -out cert.csr",
-        f"x509 -req -days 2 -in cert.csr -out cert.pem {authority} {extensions}",
-    ):
-        subprocess.run(["openssl", *arguments.split()], cwd=folder, capture_output=True, check=True)
-    return str(folder / "ca.pem")
 
 
 @pytest.fixture(scope="module")
