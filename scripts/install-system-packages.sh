@@ -66,6 +66,7 @@ if [ "$purpose" = test ]; then
     need_command microsocks microsocks
     need_command stunnel4 stunnel4
     need_command ip iproute2
+    need_command curl curl
 elif [ "$purpose" = bench ]; then
     need_header boost/beast.hpp libboost-dev
 fi

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import queue
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +16,9 @@ import time
 import pytest
 from tests.support.namespaces import network
 from tests.support.pull_servers import PATIENCE, wait_until
+from tests.support.recording_server import RecordingServer
+
+import wspool
 
 MEDIA = ("veth", "tun")
 
@@ -249,3 +255,46 @@ def test_threads_stay_inside():
             thread.start()
         thread.join()
         assert results == [net.client.address]
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+@pytest.mark.parametrize("client_is_root", [False, True])
+def test_our_client(medium, client_is_root):
+    """The threads of a pool that is made inside are on that host."""
+    with network(medium=medium, client_is_root=client_is_root) as net:
+        with net.server.inside():
+            server = RecordingServer(host=net.server.address)
+        with server:
+            with net.client.inside():
+                pool = wspool.EndpointPool(1)
+            with pool:
+                numbers = queue.SimpleQueue()
+                connection = pool.get_endpoint().create_new_connection(
+                    f"{server.uri}/feed/a",
+                    on_message=lambda c, m: numbers.put(json.loads(m.text)["u"]),
+                )
+                assert connection.opened.result(PATIENCE) is wspool.Status.OPENED
+                received = [numbers.get(timeout=PATIENCE) for _ in range(10)]
+                assert received == [*range(received[0], received[0] + 10)]
+
+
+def test_left_over_is_removed(repo_root):
+    """What a killed process left goes when the next network is made."""
+    with network():  # or skip
+        pass
+    script = (
+        "from tests.support.namespaces import network\n"
+        "with network() as net: print(net.server.namespace, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=repo_root,
+        text=True,
+    ) as process:
+        name = process.stdout.readline().strip()
+        assert os.path.exists(f"/run/netns/{name}")
+        process.kill()
+    with network():
+        assert not os.path.exists(f"/run/netns/{name}")

@@ -487,6 +487,11 @@ class TestDaemon:
         daemon.stop()
         assert daemon.wait_listening(("127.0.0.1", 1)) is False
 
+    def test_missing_program(self):
+        """The test is skipped, and told what to install."""
+        with pytest.raises(pytest.skip.Exception, match="Debian's package its-package"):
+            find_program("no-such-program", "its-package")
+
 
 def is_running(pid):
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):

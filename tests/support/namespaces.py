@@ -123,19 +123,21 @@ class Host:
         if self._cable is not None:
             self._cable.lose(self._end, everything=True)
             return
-        for address in (self._peer.address, self._peer.address6):  # of a card that is not there
-            self._ip(
-                *("neigh", "replace", address, "lladdr", "02:00:00:00:de:ad"),
-                *("dev", self.device, "nud", "permanent"),
-            )
+        self._set_neighbour("02:00:00:00:de:ad", "permanent")  # a card that is not there
 
     def heal(self) -> None:
         """End `black_hole`."""
         if self._cable is not None:
             self._cable.lose(self._end, everything=False)
             return
+        # Not forgotten but known at once: to ask for it anew may take seconds.
+        (link,) = json.loads(self._peer._ip("-json", "link", "show", self._peer.device).stdout)
+        self._set_neighbour(link["address"], "stale")
+
+    def _set_neighbour(self, card: str, state: str) -> None:
         for address in (self._peer.address, self._peer.address6):
-            self._ip("neigh", "del", address, "dev", self.device, check=False)
+            where = ("lladdr", card, "dev", self.device, "nud", state)
+            self._ip("neigh", "replace", address, *where)
 
     def cut_route(
         self, kind: Literal["blackhole", "unreachable", "prohibit"] = "blackhole"
