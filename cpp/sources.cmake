@@ -4,20 +4,25 @@ set(WSPOOL_CORE_HEADERS
   include/wspool/endpoint.hpp
   include/wspool/endpoint_pool.hpp
   include/wspool/error.hpp
+  include/wspool/event.hpp
   include/wspool/export.hpp
   include/wspool/fields.hpp
   include/wspool/json_finder.hpp
   include/wspool/json_pointer.hpp
   include/wspool/listener.hpp
+  include/wspool/log.hpp
   include/wspool/message_queue.hpp
   include/wspool/message_view.hpp
   include/wspool/metadata.hpp
   include/wspool/options.hpp
+  include/wspool/proxy.hpp
   include/wspool/ready_list.hpp
+  include/wspool/reconnect.hpp
   include/wspool/record_batch.hpp
   include/wspool/record_picker.hpp
   include/wspool/record_stream.hpp
   include/wspool/sink.hpp
+  include/wspool/statistics.hpp
   include/wspool/tls.hpp
   include/wspool/version.hpp
   include/wspool/wspool.hpp
@@ -28,10 +33,15 @@ set(WSPOOL_CORE_HEADERS
 )
 
 set(WSPOOL_CORE_SOURCES
+  src/attempt_gate.cpp
   src/callbacks_listener.cpp
   src/endpoint.cpp
   src/endpoint_core.cpp
   src/endpoint_pool.cpp
+  src/feed.cpp
+  src/feed_api.cpp
+  src/feed_link.cpp
+  src/first_arrivals.cpp
   src/json/column.cpp
   src/json/dictionary.cpp
   src/json/field_set.cpp
@@ -66,8 +76,12 @@ set(WSPOOL_CORE_SOURCES
   src/session_io.cpp
   src/session_keepalive.cpp
   src/session_lifecycle.cpp
+  src/session_proxy.cpp
   src/session_redirect.cpp
+  src/statistics.cpp
   src/transport/connector.cpp
+  src/transport/proxy_handshake.cpp
+  src/transport/resolver.cpp
   src/transport/stream.cpp
   src/transport/tls_context.cpp
   src/transport/tls_session.cpp

@@ -12,13 +12,16 @@ callbacks_listener::callbacks_listener(metadata_c::on_callbacks_t callbacks,
 
 void callbacks_listener::On_open(metadata_c& connection) {
     const auto core = core_.lock();
-    // The future is fulfilled even if the callback throws.
+    // The future is fulfilled even if the callback throws; a feed opens more than once.
     struct fulfil {
         std::promise<metadata_c::status_e>& promise;
-        ~fulfil() { promise.set_value(metadata_c::status_e::OPENED); }
-    } const at_end{opened_};
+        bool& is_told;
+        ~fulfil() {
+            if (!std::exchange(is_told, true)) promise.set_value(metadata_c::status_e::OPENED);
+        }
+    } const at_end{opened_, is_told_};
     if (core && callbacks_.on_open && !connection.Callbacks_disabled()) {
-        callbacks_.on_open(core->client, static_cast<session&>(connection).handle());
+        callbacks_.on_open(core->client, static_cast<connection_base&>(connection).handle());
     }
 }
 
@@ -27,7 +30,7 @@ void callbacks_listener::On_messages(metadata_c& connection, const message_view_
     const auto core = core_.lock();
     if (!core || !callbacks_.on_msg) return;
     using message = metadata_c::client::connection_type::message_type;
-    const auto handle = static_cast<session&>(connection).handle();
+    const auto handle = static_cast<connection_base&>(connection).handle();
     for (std::size_t i = 0; i < count && !connection.Callbacks_disabled(); ++i) {
         const auto opcode = messages[i].is_text ? websocketpp::frame::opcode::text
                                                 : websocketpp::frame::opcode::binary;
@@ -36,7 +39,7 @@ void callbacks_listener::On_messages(metadata_c& connection, const message_view_
         try {
             callbacks_.on_msg(core->client, handle, copy, core->parser);
         } catch (...) {
-            static_cast<session&>(connection).report(std::current_exception());
+            static_cast<connection_base&>(connection).report(std::current_exception());
         }
     }
 }

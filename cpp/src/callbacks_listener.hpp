@@ -27,6 +27,7 @@ private:
     metadata_c::on_callbacks_t callbacks_;
     std::weak_ptr<endpoint_core> core_;
     std::promise<metadata_c::status_e> opened_;
+    bool is_told_ = false;
 };
 
 }  // namespace wspool::detail

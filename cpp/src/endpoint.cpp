@@ -26,19 +26,13 @@ error_ptr endpoint_c::Create_new_connection(const std::string& uri,
                                             std::shared_ptr<listener_c> listener,
                                             const options_t& options,
                                             std::shared_ptr<metadata_c>& connection) {
-    std::shared_ptr<detail::session> made;
-    auto error = impl_->core->create(uri, {std::move(listener), nullptr}, options, made);
-    if (!error) connection = std::move(made);
-    return error;
+    return impl_->core->create(uri, {std::move(listener), nullptr}, options, connection);
 }
 
 error_ptr endpoint_c::Create_new_connection(const std::string& uri, std::shared_ptr<sink_c> sink,
                                             const options_t& options,
                                             std::shared_ptr<metadata_c>& connection) {
-    std::shared_ptr<detail::session> made;
-    auto error = impl_->core->create(uri, {nullptr, std::move(sink)}, options, made);
-    if (!error) connection = std::move(made);
-    return error;
+    return impl_->core->create(uri, {nullptr, std::move(sink)}, options, connection);
 }
 
 error_ptr endpoint_c::Create_new_connection(const std::string& uri,
@@ -98,9 +92,10 @@ error_ptr endpoint_c::Wait_for_closing_all(std::optional<std::chrono::nanosecond
 
 std::shared_ptr<metadata_c> endpoint_c::Get_metadata(int id) const { return impl_->core->find(id); }
 
+statistics_t endpoint_c::Get_statistics() const { return impl_->core->statistics(); }
+
 std::vector<std::shared_ptr<metadata_c>> endpoint_c::Get_connections() const {
-    const auto sessions = impl_->core->all();
-    return {sessions.begin(), sessions.end()};
+    return impl_->core->all();
 }
 
 bool endpoint_c::On_own_thread() const noexcept { return impl_->core->loop->on_own_thread(); }

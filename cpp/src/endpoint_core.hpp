@@ -26,10 +26,17 @@ public:
     endpoint_core();
     ~endpoint_core();
 
+    /// A connection, or a feed where the options ask for one.
     error_ptr create(const std::string& uri, consumer_t consumer, const options_t& options,
-                     std::shared_ptr<session>& out);
-    [[nodiscard]] std::shared_ptr<session> find(int id) const;
-    [[nodiscard]] std::vector<std::shared_ptr<session>> all() const;
+                     std::shared_ptr<metadata_c>& out);
+    /// One connection of a feed: it is not counted, found or waited for. Loop thread.
+    error_ptr make_session(const std::string& uri, consumer_t consumer, options_t options,
+                           std::shared_ptr<const tls_context_c> default_tls,
+                           std::shared_ptr<session>& out);
+    [[nodiscard]] std::shared_ptr<metadata_c> find(int id) const;
+    [[nodiscard]] std::vector<std::shared_ptr<metadata_c>> all() const;
+    /// Of all connections, those that have ended included.
+    [[nodiscard]] statistics_t statistics() const;
     /// Called by a connection after its last callback.
     void remove(int id);
     /// True if none is left.
@@ -46,9 +53,10 @@ private:
     const unsigned process_;
     mutable std::mutex mutex_;
     std::condition_variable removed_;
-    std::map<int, std::shared_ptr<session>> sessions_;  // guarded by mutex_
-    int next_id_ = 0;                                   // guarded by mutex_
-    bool stopped_ = false;                              // guarded by mutex_
+    std::map<int, std::shared_ptr<metadata_c>> connections_;  // guarded by mutex_
+    statistics_t ended_;                                      // guarded by mutex_
+    int next_id_ = 0;                                         // guarded by mutex_
+    bool stopped_ = false;                                    // guarded by mutex_
 };
 
 }  // namespace wspool::detail

@@ -36,13 +36,14 @@ constexpr std::size_t settle_part = 16;
 }  // namespace
 
 message_queue_c::message_queue_c(const queue_bound_t& bound, std::shared_ptr<ready_list_c> ready,
-                                 std::uint64_t number)
+                                 std::uint64_t number, bool takes_events)
     : bound_(bound),
       hands_over_(bound.overflow == overflow_e::PAUSE),
       settle_every_(std::clamp<std::size_t>(bound.messages / settle_part, 1, settle_at_most_every)),
       settle_bytes_(std::min(bound.bytes / settle_part, ahead_bytes / 2)),
       ready_(std::move(ready)),
-      number_(number) {}
+      number_(number),
+      takes_events_(takes_events) {}
 
 message_queue_c::~message_queue_c() = default;
 
@@ -75,6 +76,28 @@ void message_queue_c::On_closing() noexcept {
     closing_ = true;
     resting_ = false;
     paused_ = false;
+}
+
+void message_queue_c::On_event(const event_t& event) noexcept {
+    if (!takes_events_) return;
+    std::unique_lock lock(mutex_);
+    if (deaf_) return;
+    events_.push_back(std::make_shared<const event_t>(event));
+    message_view_t mark;
+    mark.received_ns = event.time_ns;
+    mark.generation = 0;
+    append(mark, 0, nullptr);
+    notify(lock, READABLE);
+}
+
+void message_queue_c::On_interrupted() noexcept {
+    std::unique_lock lock(mutex_);
+    if (deaf_ || !is_incomplete_) return;
+    message_view_t mark;
+    mark.generation = 0;
+    mark.is_first = false;
+    append(mark, 0, nullptr);
+    notify(lock, READABLE);
 }
 
 void message_queue_c::On_room() noexcept {
@@ -189,7 +212,9 @@ sink_c::verdict_e message_queue_c::put(const message_view_t& message, std::size_
 void message_queue_c::append(message_view_t message, std::size_t expected, std::string* storage) {
     const std::size_t size = message.payload.size();
     bytes_ += size;
-    if (!message.is_first && fragments_ >= most_fragments && join(message)) return;
+    is_incomplete_ = !message.is_final;
+    const bool is_mark = message.generation == 0;
+    if (!message.is_first && !is_mark && fragments_ >= most_fragments && join(message)) return;
     const bool whole = message.is_first && message.is_final;
     const bool many = !whole && fragments_ >= most_fragments && size > 0;
     chunk* target = nullptr;
@@ -259,7 +284,9 @@ message_queue_c::chunk& message_queue_c::room_for(std::size_t size, std::size_t 
 void message_queue_c::drop_oldest() {
     chunk& first = *shared_.front();
     const std::uint64_t dropped = first.gaps[first.next] + 1;
-    bytes_ -= first.entries()[first.next++].payload.size();
+    const message_view_t& oldest = first.entries()[first.next++];
+    if (oldest.generation == 0) events_.pop_front();
+    bytes_ -= oldest.payload.size();
     --messages_;
     --shared_complete_;
     ++dropped_;
@@ -318,6 +345,19 @@ void message_queue_c::notify(std::unique_lock<std::mutex>& lock, unsigned events
 bool message_queue_c::Has_ended() const {
     const std::lock_guard lock(mutex_);
     return ended_;
+}
+
+message_queue_c::waiting_t message_queue_c::Waiting() const {
+    const std::lock_guard lock(mutex_);
+    waiting_t waiting{messages_, bytes_, 0};
+    if (messages_ == 0) return waiting;
+    if (shared_complete_ < messages_ && oldest_ns_ != 0) {
+        waiting.since_ns = oldest_ns_;
+    } else if (!shared_.empty() && !shared_.front()->is_used_up()) {
+        const chunk& front = *shared_.front();
+        waiting.since_ns = front.entries()[front.next].received_ns;
+    }
+    return waiting;
 }
 
 std::uint64_t message_queue_c::Dropped() const {

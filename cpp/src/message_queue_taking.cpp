@@ -12,9 +12,12 @@ namespace wspool {
 bool message_queue_c::Next(item_t& out) {
     if (!hands_over_) return pop_shared(out);
     out.dropped = 0;
+    out.event.reset();
     skip_rest();
     if (skipping_ || !pop(out)) return false;
-    if (streaming_) {
+    if (out.generation == 0 && out.is_first) {
+        take_event(out);
+    } else if (streaming_) {
         in_message_ = !out.is_final;
     } else if (!out.is_final) {
         joined_.assign(out.payload);
@@ -23,6 +26,7 @@ bool message_queue_c::Next(item_t& out) {
             pop(piece);  // it is there: only complete messages are begun
             joined_.append(piece.payload);
         } while (!piece.is_final);
+        if (piece.generation == 0) return Next(out);  // it was cut off
         out.payload = joined_;
         out.received_ns = piece.received_ns;
         out.is_final = true;
@@ -39,7 +43,8 @@ message_queue_c::run_t message_queue_c::Next_run(std::size_t most) {
     const message_view_t* const begin = front.entries().data() + front.next;
     const std::size_t there = std::min(most, front.entries().size() - front.next);
     run_t run{begin, 0};
-    while (run.count < there && begin[run.count].is_first && begin[run.count].is_final) {
+    while (run.count < there && begin[run.count].is_first && begin[run.count].is_final &&
+           begin[run.count].generation != 0) {
         unsettled_bytes_ += begin[run.count++].payload.size();
     }
     front.next += run.count;
@@ -141,6 +146,9 @@ bool message_queue_c::refill() {
         shared_.clear();
     }
     taken_complete_ += std::exchange(shared_complete_, 0);
+    if (oldest_ns_ == 0 && !taken_.empty() && !taken_.front()->is_used_up()) {
+        oldest_ns_ = taken_.front()->entries()[taken_.front()->next].received_ns;
+    }
     if (!spare_ && !ended_) spare_ = std::move(reusable);
     if (resume) resume_reading(lock);
     return some;
@@ -158,7 +166,18 @@ bool message_queue_c::pop_shared(item_t& out) {
     bytes_ -= out.payload.size();
     --messages_;
     --shared_complete_;
+    out.event.reset();
+    if (out.generation == 0) {
+        out.event = std::move(events_.front());
+        events_.pop_front();
+    }
     return true;
+}
+
+void message_queue_c::take_event(item_t& out) {
+    const std::lock_guard lock(mutex_);
+    out.event = std::move(events_.front());
+    events_.pop_front();
 }
 
 /// Tells the loop's side what the consumer has done; true if reading shall go on. By the consumer,
@@ -168,6 +187,10 @@ bool message_queue_c::settle() {
     messages_ -= std::exchange(unsettled_messages_, 0);
     fragments_ -= std::exchange(unsettled_fragments_, 0);
     bytes_ -= std::exchange(unsettled_bytes_, 0);
+    oldest_ns_ = 0;
+    if (!taken_.empty() && !taken_.front()->is_used_up()) {
+        oldest_ns_ = taken_.front()->entries()[taken_.front()->next].received_ns;
+    }
     if (resting_ && !is_ahead(2)) {
         resting_ = false;
         return true;

@@ -15,13 +15,17 @@
 
 #include <asio.hpp>
 
+#include "connection_base.hpp"
 #include "protocol/deflate.hpp"
 #include "protocol/frame_reader.hpp"
 #include "protocol/uri.hpp"
+#include "runtime/callback_gate.hpp"
 #include "runtime/delivery.hpp"
 #include "runtime/loop.hpp"
 #include "transport/byte_buffer.hpp"
 #include "transport/connector.hpp"
+#include "transport/proxy_handshake.hpp"
+#include "transport/resolver.hpp"
 #include "transport/stream.hpp"
 #include "wspool/listener.hpp"
 #include "wspool/metadata.hpp"
@@ -50,8 +54,11 @@ struct consumer_t {
 ///
 /// The parts live in files of their own: session_api.cpp (any thread), session_io.cpp (reading
 /// and writing), session_lifecycle.cpp (from connecting to the last callback),
-/// session_redirect.cpp (from one attempt to open to the next), session_keepalive.cpp (pings).
-class session final : public metadata_c, public runtime::consumer, private protocol::message_sink {
+/// session_proxy.cpp (the way through a proxy), session_redirect.cpp (from one attempt to open to the
+/// next), session_keepalive.cpp (pings).
+class session final : public connection_base,
+                      public runtime::consumer,
+                      private protocol::message_sink {
 public:
     using error_code = websocketpp::lib::error_code;
     using connection_ptr = client::connection_ptr;
@@ -81,7 +88,7 @@ public:
     bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout) override;
     void Resume_reading() override;
     void Disable_callbacks() override;
-    bool Callbacks_disabled() const noexcept override { return callbacks_disabled_.load(); }
+    bool Callbacks_disabled() const noexcept override { return gate_.is_shut(); }
     std::optional<close_frame_t> Received_close() const override;
     std::optional<close_frame_t> Sent_close() const override;
     bool Received_close_first() const override;
@@ -101,12 +108,20 @@ public:
 
     // Lifecycle; loop thread
     void start();
+    /// What the connection is called in a feed; before it is open.
+    void set_generation(std::uint32_t generation) { reader_.set_generation(generation); }
+    /// Stops reading until `Resume_reading`.
+    void pause_reading();
+    [[nodiscard]] bool is_paused() const { return paused_ && !resting_; }
+    /// Ends the connection, in whichever state it is, for a reason of our own.
+    void give_up(const error_c& error);
+    /// The sink has no room and wants no more.
+    void fail_for_full_queue();
 
-    // For the delivering thread
-    [[nodiscard]] websocketpp::connection_hdl handle() const { return handle_; }
+    // connection_base; delivering thread
+    [[nodiscard]] websocketpp::connection_hdl handle() const override { return handle_; }
+    void report(std::exception_ptr exception) noexcept override;
     [[nodiscard]] bool is_secure() const { return uri_.secure; }
-    /// Counts an exception of user code and hands it to the listener.
-    void report(std::exception_ptr exception) noexcept;
 
     // The transport policy; loop thread
     void connect(websocketpp::transport::connect_handler handler);
@@ -158,6 +173,9 @@ private:
     // Lifecycle
     void open();
     void connected(error_ptr error, transport::stream::socket_t socket);
+    void connect_to(const std::string& host, std::uint16_t port);
+    void connected_to_server();
+    bool opening_step(transport::stream::result_e result, void (session::*next)());
     void tls_step();
     void connect_done();
     void connect_failed(error_ptr error);
@@ -169,8 +187,18 @@ private:
     void announce_end();
     void set_error(const error_c& error);
     error_ptr not_open() const;
+    void log(log_c::level_e level, std::string text) const;
     template <typename Call>
-    void guarded(Call&& call) noexcept;
+    void guarded(Call&& call) noexcept {
+        gate_.pass(std::forward<Call>(call), [this] { report(std::current_exception()); });
+    }
+
+    // Proxies
+    void connect_to_proxy();
+    void begin_proxy();
+    void tunnel_step();
+    void begin_proxy_handshake();
+    void proxy_step();
 
     // Redirects
     error_ptr note_redirect(const handshake_response& response);
@@ -214,6 +242,8 @@ private:
     bool write_directly();
     void write_frame(const frame_t& frame, std::string_view payload, std::uint32_t key);
     void update_addresses();
+    [[nodiscard]] transport::stream::liveness_t tcp_liveness() const;
+    void log_end() const;
     void pause_if_needed();
     void drain();
 
@@ -221,6 +251,9 @@ private:
     void start_keepalive();
     void arm_keepalive();
     void keepalive_due();
+    void time_out(const char* reason);
+    void tell_slow_consumer(std::int64_t now);
+    void go_on_reading();
     bool on_ping();
     void on_pong(std::string_view payload);
     void answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took);
@@ -250,6 +283,10 @@ private:
     std::optional<protocol::uri_t> redirect_;  // where the present attempt's answer leads
     connection_ptr connection_;
     std::shared_ptr<transport::connector> connector_;
+    // Through a proxy only.
+    transport::resolver::query proxy_query_;  // of the server's name, where we look it up
+    std::string proxy_target_;                // the server, as the proxy is told
+    std::unique_ptr<transport::proxy_handshake> proxy_handshake_;
     websocketpp::transport::connect_handler connect_handler_;
     transport::stream stream_;
     asio::steady_timer deadline_;  // of the opening, then of the end
@@ -292,6 +329,9 @@ private:
     std::int64_t next_ping_ = 0;
     std::int64_t pong_deadline_ = 0;  // 0: none
     std::int64_t pinged_at_ = 0;
+    std::int64_t last_data_ = 0;     // when the last message came, or reading went on
+    std::int64_t paused_since_ = 0;  // 0: not paused for a consumer
+    bool told_slow_ = false;         // of this pause
 
     // The outbox; guarded by out_mutex_
     struct ping_t {
@@ -301,6 +341,7 @@ private:
     };
     mutable std::mutex out_mutex_;
     std::vector<ping_t> pings_;
+    std::unique_ptr<round_trips_t> round_trips_;  // null before the first
     std::condition_variable out_room_;
     transport::byte_buffer outbox_;
     std::uint64_t outbox_total_ = 0;
@@ -330,16 +371,18 @@ private:
     bool ended_ = false;  // the last callback has returned
 
     // Callbacks
-    std::atomic<bool> callbacks_disabled_{false};
-    std::atomic<bool> in_callback_{false};
-    std::atomic<bool> disable_waits_{false};
+    runtime::callback_gate gate_;
 
     // Set aside for a stalled consumer
     std::atomic<std::size_t> aside_messages_{0};
     std::atomic<std::size_t> aside_bytes_{0};
+    std::atomic<std::int64_t> aside_since_ns_{0};  // Unix time; of the oldest, about
 
     std::atomic<std::int64_t> latency_ns_{0};
     std::atomic<std::uint64_t> messages_received_{0};
+    std::atomic<std::uint64_t> payload_received_{0};
+    std::atomic<std::int64_t> last_message_ns_{0};
+    std::atomic<std::int64_t> last_received_ns_{0};
     std::atomic<std::uint64_t> bytes_received_{0};
     std::atomic<std::uint64_t> messages_sent_{0};
     std::atomic<std::uint64_t> bytes_sent_{0};  // by the loop's thread
@@ -347,21 +390,5 @@ private:
     std::atomic<std::uint64_t> pauses_{0};
     std::atomic<std::uint64_t> callback_errors_{0};
 };
-
-/// Calls user code and reports what it throws. No lock is held.
-template <typename Call>
-void session::guarded(Call&& call) noexcept {
-    in_callback_.store(true);
-    try {
-        call();
-    } catch (...) {
-        report(std::current_exception());
-    }
-    in_callback_.store(false);
-    if (disable_waits_.load()) {
-        const std::lock_guard lock(state_mutex_);
-        ended_changed_.notify_all();
-    }
-}
 
 }  // namespace wspool::detail

@@ -226,16 +226,7 @@ error_ptr session::Fail(std::uint16_t code, std::string_view reason) {
 
 error_ptr session::begin_closing(std::uint16_t code, std::string_view reason, bool is_failure) {
     if (process_ != process_generation()) return wrong_process();
-    if (!protocol::is_sendable_close_code(code)) {
-        return make_error(error_e::INVALID_ARGUMENT,
-                          "code: " + std::to_string(code) + " may not be sent in a close frame");
-    }
-    if (reason.size() > protocol::max_close_reason) {
-        return make_error(error_e::INVALID_ARGUMENT, "reason: at most 123 bytes of UTF-8");
-    }
-    if (!protocol::is_utf8(reason.data(), reason.size())) {
-        return make_error(error_e::INVALID_ARGUMENT, "reason: must be valid UTF-8");
-    }
+    if (auto error = protocol::check_close(code, reason)) return error;
     status_e expected = status_e::OPENED;
     {
         const std::lock_guard lock(state_mutex_);
@@ -275,18 +266,27 @@ bool session::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
 void session::Resume_reading() {
     if (process_ != process_generation()) return;
     loop_->post([self = self()] {
-        if (!self->paused_) return;
-        self->paused_ = self->resting_ = false;
-        self->wait_readable();
+        if (self->paused_) self->go_on_reading();
     });
 }
 
+void session::pause_reading() {
+    if (close_sent_ || (paused_ && !resting_)) return;
+    paused_ = true;
+    resting_ = false;
+    paused_since_ = runtime::steady_now();
+    pauses_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void session::give_up(const error_c& error) {
+    skip_linger_ = true;
+    end(error);
+}
+
 void session::Disable_callbacks() {
-    callbacks_disabled_.store(true);
+    gate_.shut();
     if (process_ != process_generation() || loop_->delivering()) return;
-    disable_waits_.store(true);
-    std::unique_lock lock(state_mutex_);
-    ended_changed_.wait(lock, [this] { return !in_callback_.load(); });
+    gate_.wait_for_return();
 }
 
 std::optional<close_frame_t> session::Received_close() const {
@@ -334,14 +334,22 @@ std::chrono::nanoseconds session::Get_latency() const {
 }
 
 statistics_t session::Get_statistics() const {
+    constexpr auto relaxed = std::memory_order_relaxed;
     statistics_t s;
-    s.messages_received = messages_received_.load(std::memory_order_relaxed);
-    s.bytes_received = bytes_received_.load(std::memory_order_relaxed);
-    s.messages_sent = messages_sent_.load(std::memory_order_relaxed);
-    s.bytes_sent = bytes_sent_.load(std::memory_order_relaxed) +
-                   bytes_sent_directly_.load(std::memory_order_relaxed);
-    s.pauses = pauses_.load(std::memory_order_relaxed);
-    s.callback_errors = callback_errors_.load(std::memory_order_relaxed);
+    s.messages_received = messages_received_.load(relaxed);
+    s.payload_received = payload_received_.load(relaxed);
+    s.bytes_received = bytes_received_.load(relaxed);
+    s.messages_sent = messages_sent_.load(relaxed);
+    s.bytes_sent = bytes_sent_.load(relaxed) + bytes_sent_directly_.load(relaxed);
+    s.pauses = pauses_.load(relaxed);
+    s.callback_errors = callback_errors_.load(relaxed);
+    s.last_message_ns = last_message_ns_.load(relaxed);
+    s.last_received_ns = last_received_ns_.load(relaxed);
+    s.waiting_messages = aside_messages_.load(relaxed);
+    s.waiting_bytes = aside_bytes_.load(relaxed);
+    if (s.waiting_messages != 0) s.waiting_since_ns = aside_since_ns_.load(relaxed);
+    const std::lock_guard lock(out_mutex_);
+    if (round_trips_) s.round_trips = *round_trips_;
     return s;
 }
 

@@ -193,23 +193,30 @@ void session::on_joined(std::string_view payload, bool is_text) {
     const bool ascii = is_text && protocol::is_ascii(payload.data(), payload.size());
     if (sink_) {
         const std::string_view kept = loop_->for_sink().kept.emplace_back(payload);
-        for_sink().push_back({kept, received_ns_, is_text, ascii});
+        for_sink().push_back(
+            {kept, received_ns_, is_text, ascii, true, true, reader_.generation()});
     } else {
         const std::string_view kept = turn_->keep(std::string(payload));
-        turn_->messages().push_back({kept, received_ns_, is_text, ascii});
+        turn_->messages().push_back(
+            {kept, received_ns_, is_text, ascii, true, true, reader_.generation()});
     }
 }
 
 void session::on_joined(std::string&& payload, bool is_text) {
     const bool ascii = is_text && protocol::is_ascii(payload.data(), payload.size());
-    if (sink_) return hand_piece_to_sink({{}, received_ns_, is_text, ascii}, std::move(payload));
+    if (sink_)
+        return hand_piece_to_sink(
+            {{}, received_ns_, is_text, ascii, true, true, reader_.generation()},
+            std::move(payload));
     const std::string_view kept = turn_->keep(std::move(payload));
-    turn_->messages().push_back({kept, received_ns_, is_text, ascii});
+    turn_->messages().push_back(
+        {kept, received_ns_, is_text, ascii, true, true, reader_.generation()});
 }
 
 /// Comes only where a sink asked for fragments.
 void session::on_fragment(std::string&& payload, bool is_text, bool first, bool final) {
-    hand_piece_to_sink({{}, received_ns_, is_text, false, first, final}, std::move(payload));
+    hand_piece_to_sink({{}, received_ns_, is_text, false, first, final, reader_.generation()},
+                       std::move(payload));
 }
 
 /// True for what comes after our close frame while a stalled listener's bound is reached: reading
@@ -224,6 +231,7 @@ void session::begin_turn() {
     turn_ = &loop_->turn();
     last_received_ = runtime::steady_now();
     received_ns_ = runtime::unix_now();
+    last_received_ns_.store(received_ns_, std::memory_order_relaxed);
 }
 
 void session::end_turn() {
@@ -232,7 +240,11 @@ void session::end_turn() {
         if (std::exchange(block_taken_, false)) loop_->leave_plain_block();
         fail_if_queue_full();
     }
+    if (messages_received_.load(std::memory_order_relaxed) == received_count_) return;
     messages_received_.store(received_count_, std::memory_order_relaxed);
+    payload_received_.store(reader_.payload_bytes(), std::memory_order_relaxed);
+    last_message_ns_.store(received_ns_, std::memory_order_relaxed);
+    last_data_ = last_received_;
 }
 
 void session::hand_to_sink(bool with_block) {
@@ -267,12 +279,10 @@ void session::take_verdict(sink_c::verdict_e verdict) {
     if (verdict == sink_c::verdict_e::FAIL) queue_failed_ = true;
     if (close_sent_ || verdict < sink_c::verdict_e::REST || verdict > sink_c::verdict_e::PAUSE)
         return;
-    paused_ = true;
-    resting_ = verdict == sink_c::verdict_e::REST;
-    if (resting_)
-        rest();
-    else
-        pauses_.fetch_add(1, std::memory_order_relaxed);
+    if (verdict == sink_c::verdict_e::PAUSE) return pause_reading();
+    if (paused_) return;
+    paused_ = resting_ = true;
+    rest();
 }
 
 /// Reads on after a while if the sink has not asked for that. The timer is left alone when it has:
@@ -292,15 +302,18 @@ void session::wait_rest() {
         }
         self->rest_timer_.reset();
         if (!self->resting_ || cancelled) return;
-        self->paused_ = self->resting_ = false;
         if (self->sink_) self->sink_->On_rested();
-        self->wait_readable();
+        self->go_on_reading();
     });
 }
 
 /// Where the sink has no room and wants no more.
 void session::fail_if_queue_full() {
-    if (!std::exchange(queue_failed_, false) || !connection_) return;
+    if (std::exchange(queue_failed_, false)) fail_for_full_queue();
+}
+
+void session::fail_for_full_queue() {
+    if (!connection_) return;
     set_error(error_c(error_e::QUEUE_FULL, "the receive queue is full"));
     error_code failed;
     connection_->close(1008, "receive queue is full", failed);
@@ -310,24 +323,23 @@ void session::fail_if_queue_full() {
 
 void session::deliver(const message_view_t* messages, std::size_t count) noexcept {
     guarded([&] {
-        if (!callbacks_disabled_.load()) listener_->On_messages(*this, messages, count);
+        if (!gate_.is_shut()) listener_->On_messages(*this, messages, count);
     });
 }
 
 void session::set_aside(std::size_t messages, std::size_t bytes) {
-    aside_messages_.fetch_add(messages);
+    if (aside_messages_.fetch_add(messages) == 0) {
+        aside_since_ns_.store(received_ns_, std::memory_order_relaxed);
+    }
     aside_bytes_.fetch_add(bytes);
     pause_if_needed();
 }
 
 void session::pause_if_needed() {
-    if (paused_ || close_sent_ ||
-        (aside_messages_.load() < options_.queue.messages &&
-         aside_bytes_.load() < options_.queue.bytes)) {
-        return;
+    if (aside_messages_.load() >= options_.queue.messages ||
+        aside_bytes_.load() >= options_.queue.bytes) {
+        pause_reading();
     }
-    paused_ = true;
-    pauses_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void session::caught_up(std::size_t messages, std::size_t bytes) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <limits>
 
 #include "endpoint_core.hpp"
 #include "session.hpp"
@@ -11,6 +12,11 @@
 namespace wspool::detail {
 
 namespace {
+
+constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+// So often it is looked whether the consumer is slow, if nothing else is due.
+constexpr std::int64_t look_every = 20'000'000'000;
+constexpr std::int64_t slow_after = 5'000'000'000;
 
 std::string random_payload() {
     const std::uint32_t number = random_source::This_thread()();
@@ -26,17 +32,21 @@ std::int64_t nanoseconds(std::chrono::milliseconds duration) {
 }  // namespace
 
 void session::start_keepalive() {
-    last_received_ = runtime::steady_now();
-    if (options_.ping_interval.count() <= 0) return;
-    next_ping_ = last_received_ + nanoseconds(options_.ping_interval);
-    arm_keepalive();
+    last_received_ = last_data_ = runtime::steady_now();
+    next_ping_ = options_.ping_interval.count() <= 0
+                     ? never
+                     : last_received_ + nanoseconds(options_.ping_interval);
+    if (next_ping_ != never || options_.idle_timeout.count() > 0 || options_.log) arm_keepalive();
 }
 
 void session::arm_keepalive() {
-    const std::int64_t due =
-        pong_deadline_ == 0 ? next_ping_ : std::min(next_ping_, pong_deadline_);
-    keepalive_timer_.expires_after(
-        std::chrono::nanoseconds(std::max<std::int64_t>(due - runtime::steady_now(), 0)));
+    const std::int64_t now = runtime::steady_now();
+    std::int64_t due = std::min(next_ping_, now + look_every);
+    if (pong_deadline_ != 0) due = std::min(due, pong_deadline_);
+    if (options_.idle_timeout.count() > 0 && !paused_) {
+        due = std::min(due, last_data_ + nanoseconds(options_.idle_timeout));
+    }
+    keepalive_timer_.expires_after(std::chrono::nanoseconds(std::max<std::int64_t>(due - now, 0)));
     keepalive_timer_.async_wait([self = self()](std::error_code cancelled) {
         if (!cancelled) self->keepalive_due();
     });
@@ -51,15 +61,12 @@ void session::keepalive_due() {
         if (last_received_ >= pinged_at_ || paused_) {
             pong_deadline_ = 0;
         } else {
-            set_error(error_c(error_e::TIMEOUT, "keepalive ping timeout"));
-            skip_linger_ = true;
-            error_code failed;
-            connection_->close(1011, "keepalive ping timeout", failed);
-            flush();
-            if (!ending_) connection_->terminate(failed);
-            return;
+            return time_out("keepalive ping timeout");
         }
     }
+    const std::int64_t idle = nanoseconds(options_.idle_timeout);
+    if (idle > 0 && !paused_ && now - last_data_ >= idle) return time_out("idle timeout");
+    tell_slow_consumer(now);
     if (now >= next_ping_) {
         next_ping_ = now + nanoseconds(options_.ping_interval);
         if (pong_deadline_ == 0) {
@@ -71,6 +78,46 @@ void session::keepalive_due() {
         }
     }
     arm_keepalive();
+}
+
+/// The peer is silent: ends the connection, telling it why if it still listens.
+void session::time_out(const char* reason) {
+    set_error(error_c(error_e::TIMEOUT, reason));
+    log(log_c::level_e::WARNING, std::string(reason) + ": " + uri_text_);
+    skip_linger_ = true;
+    error_code failed;
+    connection_->close(1011, reason, failed);
+    flush();
+    if (!ending_) connection_->terminate(failed);
+}
+
+/// A pause that lasts is the consumer's, not the peer's, and is told as that, once.
+void session::tell_slow_consumer(std::int64_t now) {
+    if (!paused_ || resting_ || told_slow_ || paused_since_ == 0 ||
+        now - paused_since_ < slow_after) {
+        return;
+    }
+    told_slow_ = true;
+    log(log_c::level_e::WARNING, "slow consumer: nothing has been read from " + uri_text_ +
+                                     " for " +
+                                     std::to_string((now - paused_since_) / 1'000'000'000) +
+                                     " s, because the queue is full");
+}
+
+/// What was silence while reading was paused counts for nothing from here on.
+void session::go_on_reading() {
+    paused_ = resting_ = false;
+    if (paused_since_ != 0) {
+        const std::int64_t now = runtime::steady_now();
+        if (pong_deadline_ != 0) pong_deadline_ = now + nanoseconds(options_.ping_timeout);
+        last_data_ = now;
+        paused_since_ = 0;
+        told_slow_ = false;
+        if (options_.idle_timeout.count() > 0 && status_.load() == status_e::OPENED) {
+            arm_keepalive();
+        }
+    }
+    wait_readable();
 }
 
 /// True if the ping shall be answered.
@@ -90,6 +137,11 @@ void session::on_pong(std::string_view payload) {
     }
     const std::int64_t now = runtime::steady_now();
     latency_ns_.store(now - answered.back().sent);
+    {
+        const std::lock_guard lock(out_mutex_);
+        if (!round_trips_) round_trips_ = std::make_unique<round_trips_t>();
+        round_trips_->add(now - answered.back().sent);
+    }
     pong_deadline_ = 0;
     for (ping_t& ping : answered) {
         answer_ping(std::move(ping.on_pong), std::chrono::nanoseconds(now - ping.sent));

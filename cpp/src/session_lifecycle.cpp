@@ -1,6 +1,9 @@
 /// From connecting to the last callback; loop thread.
 
+#include <algorithm>
+
 #include "endpoint_core.hpp"
+#include "log.hpp"
 #include "process.hpp"
 #include "protocol/handshake.hpp"
 #include "session.hpp"
@@ -48,6 +51,10 @@ session::session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t ur
 
 session::~session() = default;
 
+void session::log(log_c::level_e level, std::string text) const {
+    write_log(*loop_, options_.log, level, "connection", std::move(text));
+}
+
 void session::set_error(const error_c& error) {
     const std::lock_guard lock(state_mutex_);
     if (!error_) error_ = std::make_shared<const error_c>(error);
@@ -92,8 +99,13 @@ void session::open() {
 
 void session::connect(websocketpp::transport::connect_handler handler) {
     connect_handler_ = std::move(handler);
+    if (options_.proxy.kind != proxy_t::kind_e::NONE) return connect_to_proxy();
+    connect_to(uri_.host, uri_.port);
+}
+
+void session::connect_to(const std::string& host, std::uint16_t port) {
     connector_ = std::make_shared<transport::connector>(
-        loop_->io(), transport::destination_t{uri_.host, uri_.port, options_.unix_path,
+        loop_->io(), transport::destination_t{host, port, options_.unix_path,
                                               options_.local_address, options_.local_port});
     connector_->start([self = self()](error_ptr error, transport::stream::socket_t socket) {
         self->connected(std::move(error), std::move(socket));
@@ -103,8 +115,14 @@ void session::connect(websocketpp::transport::connect_handler handler) {
 void session::connected(error_ptr error, transport::stream::socket_t socket) {
     connector_.reset();
     if (error) return connect_failed(std::move(error));
-    stream_.adopt(std::move(socket));
+    stream_.adopt(std::move(socket), tcp_liveness());
     update_addresses();
+    if (options_.proxy.kind != proxy_t::kind_e::NONE) return begin_proxy();
+    connected_to_server();
+}
+
+/// TCP is there, whether directly or through a proxy.
+void session::connected_to_server() {
     if (!uri_.secure) return connect_done();
     const std::string& name = options_for_uri().server_hostname;
     // A client certificate is a credential: not for another origin than the user's.
@@ -112,27 +130,56 @@ void session::connected(error_ptr error, transport::stream::socket_t socket) {
     tls_step();
 }
 
-void session::tls_step() {
-    if (!connect_handler_) return;  // given up meanwhile
-    const auto result =
-        stream_.tls_handshake(loop_->cipher_buffer(), runtime::loop::cipher_buffer_size);
+/// A peer that is gone without a word is found by TCP as well: while reading is paused, nobody
+/// waits for a pong.
+transport::stream::liveness_t session::tcp_liveness() const {
+    transport::stream::liveness_t liveness;
+    if (options_.ping_interval.count() > 0 && options_.ping_timeout.count() > 0) {
+        // Not shorter: the peer's system may be out of reach for a moment.
+        liveness.user_timeout = std::max<std::chrono::milliseconds>(
+            options_.ping_interval + options_.ping_timeout, std::chrono::seconds(10));
+    }
+    return liveness;
+}
+
+/// Goes on with what opening waits for: flushes, then calls `next` when it may read or write. True
+/// if `result` is `done` and everything has been sent.
+bool session::opening_step(result_e result, void (session::*next)()) {
     if (result == result_e::failed) {
         auto error = stream_.take_error();
         stream_.flush();  // the alert
-        return connect_failed(std::move(error));
+        connect_failed(std::move(error));
+        return false;
     }
+    const auto flushed = stream_.flush();
+    if (flushed == result_e::failed) {
+        connect_failed(stream_.take_error());
+        return false;
+    }
+    const auto again = [self = self(), next, attempt = redirects_](std::error_code cancelled) {
+        // Given up meanwhile, or of an attempt that was redirected.
+        if (cancelled || attempt != self->redirects_ || !self->connect_handler_) return;
+        (self.get()->*next)();
+    };
+    if (flushed == result_e::would_block) {
+        stream_.wait_writable(again);
+        return false;
+    }
+    if (result == result_e::would_block) {
+        stream_.wait_readable(again);
+        return false;
+    }
+    return true;
+}
+
+void session::tls_step() {
+    const auto result =
+        stream_.tls_handshake(loop_->cipher_buffer(), runtime::loop::cipher_buffer_size);
     if (result == result_e::end) {
         return connect_failed(std::make_unique<error_c>(
             error_e::TLS, "the server closed the connection during the TLS handshake"));
     }
-    const auto flushed = stream_.flush();
-    if (flushed == result_e::failed) return connect_failed(stream_.take_error());
-    const auto again = [self = self()](std::error_code cancelled) {
-        if (!cancelled) self->tls_step();
-    };
-    if (flushed == result_e::would_block) return stream_.wait_writable(again);
-    if (result == result_e::would_block) return stream_.wait_readable(again);
-    connect_done();
+    if (opening_step(result, &session::tls_step)) connect_done();
 }
 
 void session::connect_done() {
@@ -196,7 +243,7 @@ void session::on_open() {
         const std::lock_guard lock(out_mutex_);
         outbox_closed_ = false;
         outbox_.shrink();
-        if (!stream_.is_tls()) direct_socket_ = stream_.socket().native_handle();
+        if (stream_.is_plain()) direct_socket_ = stream_.socket().native_handle();
     }
     // What the handshake needed: a connection may be idle from here on.
     writing_.shrink();
@@ -204,6 +251,7 @@ void session::on_open() {
     const_cast<handshake_request&>(connection_->get_request()).set_raw({});
     status_.store(status_e::OPENED);
     start_keepalive();
+    log(log_c::level_e::INFO, "open: " + uri_text_);
     if (sink_) return sink_->On_open(*this);
     loop_->turn().add([self = self()] { self->guarded([&] { self->listener_->On_open(*self); }); });
 }
@@ -317,6 +365,7 @@ void session::end(const error_c& error) {
     const auto keep = self();
     if (connect_handler_) {
         if (connector_) connector_->cancel();
+        proxy_query_.cancel();
         const auto handler = std::exchange(connect_handler_, nullptr);
         handler(transport_error());
     } else if (lingering_) {
@@ -344,6 +393,18 @@ void session::on_fail() {
     });
 }
 
+/// Says how the connection ended: in order, or what was wrong.
+void session::log_end() const {
+    if (!options_.log) return;
+    const auto error = Get_error();
+    const auto received = Received_close();
+    if (error && error->Code() != error_e::ABORTED) {
+        return log(log_c::level_e::WARNING, "lost: " + uri_text_ + ": " + error->Error_msg());
+    }
+    const std::string how = received ? "close code " + std::to_string(received->code) : "aborted";
+    log(log_c::level_e::INFO, "closed: " + uri_text_ + ": " + how);
+}
+
 void session::on_close() {
     status_.store(status_e::CLOSED);
     {
@@ -351,6 +412,7 @@ void session::on_close() {
         closing_with_.reset();  // if it was not sent by now, it never is
     }
     drop_pings();
+    log_end();
     if (sink_) return announce_end();
     loop_->turn().add([self = self()] {
         const auto received = self->Received_close();

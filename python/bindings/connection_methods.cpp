@@ -264,10 +264,7 @@ PyObject* get_latency(PyObject* self, PyObject* /*unused*/) {
 PyObject* get_statistics(PyObject* self, PyObject* /*unused*/) {
     return read(
         self, [](metadata_c& handle) { return handle.Get_statistics(); },
-        [](const statistics_t& s) -> py::object {
-            return py::make_tuple(s.messages_received, s.bytes_received, s.messages_sent,
-                                  s.bytes_sent, s.pauses, s.callback_errors);
-        });
+        [](const statistics_t& s) { return statistics_tuple(s); });
 }
 
 PyObject* get_buffered_amount(PyObject* self, PyObject* /*unused*/) {
@@ -286,6 +283,11 @@ PyObject* get_id(PyObject* self, void* /*closure*/) {
 PyObject* get_uri(PyObject* self, void* /*closure*/) {
     const auto& handle = connection_of(self)->handle;
     return decode_lenient(handle ? std::string_view(handle->Get_uri()) : std::string_view());
+}
+
+PyObject* get_generation(PyObject* self, void* /*closure*/) {
+    const auto& handle = connection_of(self)->handle;
+    return PyLong_FromUnsignedLong(handle ? handle->Get_generation() : 0);
 }
 
 PyObject* get_callbacks_disabled(PyObject* self, void* /*closure*/) {
@@ -334,6 +336,10 @@ PyMethodDef connection_methods[] = {
 PyGetSetDef connection_attributes[] = {
     {"id", get_id, nullptr, "The number of the connection, unique on its endpoint.", nullptr},
     {"uri", get_uri, nullptr, "The URI, without user name and password.", nullptr},
+    {"generation", get_generation, nullptr,
+     "The number of the connection that was ready last, from 1; 0 before the first. Without\n"
+     "reconnection it is 1.",
+     nullptr},
     {"_callbacks_disabled", get_callbacks_disabled, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

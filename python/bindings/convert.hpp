@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "wspool/options.hpp"
+#include "wspool/statistics.hpp"
 
 namespace wspool::python {
 
@@ -24,9 +25,17 @@ PyObject* make_ascii_text(std::string_view text);
 PyObject* decode_lenient(std::string_view bytes);
 /// list[tuple[str, str]]; header values are ISO-8859-1 (RFC 9110 section 5.5).
 PyObject* header_list(const std::vector<std::pair<std::string, std::string>>& headers);
+/// All of it, in order; the histogram as a tuple of its own.
+pybind11::object statistics_tuple(const statistics_t& statistics);
 /// Seconds as a Python number, or None for no bound. Throws pybind11::value_error.
 std::optional<std::chrono::nanoseconds> seconds_or_none(const pybind11::object& seconds);
 
+/// A value to compare with. Throws pybind11::value_error for an integer above 64 bits.
+json_scalar_t scalar_from(const pybind11::handle& value);
+/// (pointer, values) each.
+std::vector<condition_t> conditions_from(const pybind11::handle& given);
+/// None, or (kind, host, port, user or None, password, TLSContext or None, server_hostname).
+proxy_t proxy_from(const pybind11::object& given);
 /// What wspool.options.Options.to_native() returns, as the core's struct.
 options_t make_options(const pybind11::dict& native);
 

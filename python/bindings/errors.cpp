@@ -9,6 +9,8 @@ namespace {
 
 /// translator(native, connection or None) -> exception; set once, when the package is imported.
 PyObject* translator = nullptr;
+/// event_maker(kind, generation, time_ns, since_ns, attempt, code, reason) -> event; the same.
+PyObject* event_maker = nullptr;
 
 const char* code_name(error_e code) noexcept {
     switch (code) {
@@ -38,6 +40,10 @@ const char* code_name(error_e code) noexcept {
             return "UPGRADE";
         case error_e::NEGOTIATION:
             return "NEGOTIATION";
+        case error_e::PROXY:
+            return "PROXY";
+        case error_e::PREPARATION:
+            return "PREPARATION";
         case error_e::SECURITY:
             return "SECURITY";
         case error_e::PROTOCOL:
@@ -67,7 +73,26 @@ void set_error_translator(pybind11::function function) {
     translator = function.release().ptr();
 }
 
+void set_event_maker(pybind11::function function) {
+    Py_XDECREF(event_maker);
+    event_maker = function.release().ptr();
+}
+
 }  // namespace
+
+PyObject* make_event(const event_t& event) {
+    PyObject* const reason = decode_lenient(event.reason);
+    PyObject* const args =
+        reason == nullptr ? nullptr
+                          : Py_BuildValue("(iILLIiN)", static_cast<int>(event.kind),
+                                          event.generation, static_cast<long long>(event.time_ns),
+                                          static_cast<long long>(event.since_ns), event.attempt,
+                                          static_cast<int>(event.code), reason);
+    if (args == nullptr) return nullptr;
+    PyObject* const made = guarded([&] { return PyObject_CallObject(event_maker, args); });
+    Py_DECREF(args);
+    return made;
+}
 
 PyObject* error_tuple(const error_c& error) {
     PyObject* const message = decode_lenient(error.Error_msg());
@@ -104,6 +129,7 @@ PyObject* raise_wrong_process(PyObject* source) {
 
 void register_errors(pybind11::module_& module) {
     module.def("set_error_translator", &set_error_translator);
+    module.def("set_event_maker", &set_event_maker);
 }
 
 }  // namespace wspool::python

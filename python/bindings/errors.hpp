@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include "wspool/error.hpp"
+#include "wspool/event.hpp"
 
 namespace wspool::python {
 
@@ -16,5 +17,8 @@ PyObject* raise_error(const error_c& error, PyObject* source);
 
 /// The same for an object of the process before fork().
 PyObject* raise_wrong_process(PyObject* source);
+
+/// What Python makes of an event. New reference, null with an exception set on failure.
+PyObject* make_event(const event_t& event);
 
 }  // namespace wspool::python

@@ -46,8 +46,8 @@ void report_exception(PyObject* connection) {
 
 }  // namespace
 
-python_listener::python_listener(PyObject* connection, PyObject* on_message)
-    : connection_(connection), on_message_(on_message) {
+python_listener::python_listener(PyObject* connection, PyObject* on_message, bool takes_events)
+    : connection_(connection), on_message_(on_message), takes_events_(takes_events) {
     Py_INCREF(connection_);
     Py_XINCREF(on_message_);
 }
@@ -99,6 +99,17 @@ void python_listener::On_messages(metadata_c& /*connection*/, const message_view
             if (object != nullptr && !lender.take_back()) report_exception(connection_);
         }
         lender.end();
+    });
+}
+
+void python_listener::On_event(metadata_c& /*connection*/, const event_t& event) {
+    if (!takes_events_ || is_disabled()) return;
+    const gil_lock gil;
+    if (!gil || connection_ == nullptr) return;
+    guarded([&] {
+        PyObject* const made = make_event(event);
+        call_method(connection_, "_on_event",
+                    made == nullptr ? nullptr : Py_BuildValue("(N)", made));
     });
 }
 

@@ -14,12 +14,13 @@ class python_listener : public listener_c {
 public:
     /// `on_message` may be null: then messages are counted by the core and never become objects.
     /// GIL held.
-    python_listener(PyObject* connection, PyObject* on_message);
+    python_listener(PyObject* connection, PyObject* on_message, bool takes_events = false);
     ~python_listener() override;
 
     void On_open(metadata_c& connection) override;
     void On_messages(metadata_c& connection, const message_view_t* messages,
                      std::size_t count) override;
+    void On_event(metadata_c& connection, const event_t& event) override;
     void On_close(metadata_c& connection, std::uint16_t code, std::string_view reason) override;
     void On_fail(metadata_c& connection, const error_c& error) override;
     void On_error(metadata_c& connection, std::exception_ptr exception) noexcept override;
@@ -37,6 +38,7 @@ protected:
 private:
     PyObject* connection_;
     PyObject* on_message_;
+    const bool takes_events_;
 };
 
 }  // namespace wspool::python

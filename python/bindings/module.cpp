@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, module) {
     wspool::python::register_errors(module);
     wspool::python::register_message(module);
     wspool::python::register_tls(module);
+    wspool::python::register_hooks(module);
     wspool::python::register_connection(module);
     wspool::python::register_pull(module);
     wspool::python::register_records(module);

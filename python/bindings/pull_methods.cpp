@@ -45,6 +45,10 @@ PyObject* make_payload(const message_view_t& message, decode_e decode) {
     return make_text(message.payload);  // a binary one may raise
 }
 
+PyObject* make_item(const message_queue_c::item_t& item, decode_e decode) {
+    return item.event ? make_event(*item.event) : make_payload(item, decode);
+}
+
 bool next_item(pull_object* pull, message_queue_c::item_t& item) {
     if (!pull->holds) return pull->queue->Next(item);
     pull->holds = false;
@@ -61,7 +65,7 @@ PyObject* take_one(pull_object* pull, decode_e decode) {
     message_queue_c::item_t item;
     if (!next_item(pull, item)) return nullptr;
     pull->last_gap = item.dropped;
-    return make_payload(item, decode);
+    return make_item(item, decode);
 }
 
 /// Fills `list` from `at` with messages that stand one behind the other, as long as there are such;
@@ -108,7 +112,7 @@ PyObject* take_many(pull_object* pull, std::size_t count, decode_e decode) {
         }
         message_queue_c::item_t item;
         if (taken == count || !next_item(pull, item)) break;
-        PyObject* const payload = make_payload(item, decode);
+        PyObject* const payload = make_item(item, decode);
         if (payload == nullptr) {
             if (taken != 0) {
                 pull->held = item;
@@ -251,7 +255,11 @@ PyObject* recv_many(PyObject* self, PyObject* const* args, Py_ssize_t count, PyO
         [&]() -> PyObject* {
             auto* const pull = pull_of(self);
             const std::size_t there = available(pull);
-            return there == 0 ? nullptr : take_many(pull, std::min(most, there), decode);
+            if (there == 0) return nullptr;
+            PyObject* const list = take_many(pull, std::min(most, there), decode);
+            if (list == nullptr || PyList_GET_SIZE(list) != 0) return list;
+            Py_DECREF(list);  // what was there had been cut off by the end of its connection
+            return nullptr;
         },
         [&] { return raise_closed(self); });
 }
@@ -281,13 +289,15 @@ PyObject* take(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     return take_many(pull_of(self), std::min(most, available(pull_of(self))), decode);
 }
 
-/// _next_fragment() -> (bytes, is_text, is_final) | None
+/// _next_fragment() -> (bytes, is_text, is_final) | event | None
 PyObject* next_fragment(PyObject* self, PyObject* /*unused*/) {
     auto* const queue = queue_of(self);
     if (queue == nullptr) return nullptr;
     message_queue_c::item_t item;
     if (!next_item(pull_of(self), item)) Py_RETURN_NONE;
     pull_of(self)->last_gap = item.dropped;
+    if (item.event) return make_event(*item.event);
+    if (item.generation == 0) return raise_closed(self);  // the rest will not come
     PyObject* const payload = PyBytes_FromStringAndSize(
         item.payload.data(), static_cast<Py_ssize_t>(item.payload.size()));
     if (payload == nullptr) return nullptr;
@@ -349,6 +359,14 @@ PyObject* is_payload(PyObject* /*module*/, PyObject* object) {
 PyObject* get_dropped(PyObject* self, void* /*closure*/) {
     const auto& queue = pull_of(self)->queue;
     return PyLong_FromUnsignedLongLong(queue ? queue->Dropped() : 0);
+}
+
+PyObject* get_waiting(PyObject* self, void* /*closure*/) {
+    const auto& queue = pull_of(self)->queue;
+    const auto waiting = queue ? queue->Waiting() : message_queue_c::waiting_t();
+    return Py_BuildValue("(nnL)", static_cast<Py_ssize_t>(waiting.messages),
+                         static_cast<Py_ssize_t>(waiting.bytes),
+                         static_cast<long long>(waiting.since_ns));
 }
 
 PyObject* get_last_gap(PyObject* self, void* /*closure*/) {
@@ -450,6 +468,7 @@ PyMethodDef pull_methods[] = {
 };
 
 PyGetSetDef pull_attributes[] = {
+    {"_waiting", get_waiting, nullptr, nullptr, nullptr},
     {"dropped", get_dropped, nullptr,
      "Messages that were dropped because the queue was full, since the beginning.", nullptr},
     {"last_gap", get_last_gap, nullptr,

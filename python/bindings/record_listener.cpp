@@ -17,8 +17,8 @@ constexpr std::size_t most_bytes = std::size_t{32} << 20U;
 python_record_listener::python_record_listener(PyObject* connection,
                                                std::shared_ptr<const field_set_c> fields,
                                                std::string_view label,
-                                               const record_callbacks& callbacks)
-    : python_listener(connection, nullptr),
+                                               const record_callbacks& callbacks, bool takes_events)
+    : python_listener(connection, nullptr, takes_events),
       fields_(std::move(fields)),
       picker_(fields_),
       label_(picker_.Add_connection(label)),

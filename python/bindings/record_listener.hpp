@@ -23,7 +23,8 @@ class python_record_listener final : public python_listener {
 public:
     /// GIL held.
     python_record_listener(PyObject* connection, std::shared_ptr<const field_set_c> fields,
-                           std::string_view label, const record_callbacks& callbacks);
+                           std::string_view label, const record_callbacks& callbacks,
+                           bool takes_events);
     ~python_record_listener() override;
 
     void On_messages(metadata_c& connection, const message_view_t* messages,

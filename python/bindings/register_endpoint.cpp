@@ -44,13 +44,13 @@ using endpoint = owned<endpoint_c>;
 using pool = owned<endpoint_pool_c>;
 
 void create(const endpoint& self, const py::object& connection, const std::string& uri,
-            const py::dict& native_options, const py::object& on_message) {
+            const py::dict& native_options, const py::object& on_message, bool takes_events) {
     if (PyObject_TypeCheck(connection.ptr(), &connection_type) == 0)
         throw py::type_error("connection must be a wspool._core.Connection");
     const auto native = native_of(self);
     const auto options = make_options(native_options);
     auto listener = std::make_shared<python_listener>(
-        connection.ptr(), on_message.is_none() ? nullptr : on_message.ptr());
+        connection.ptr(), on_message.is_none() ? nullptr : on_message.ptr(), takes_events);
     std::shared_ptr<metadata_c> handle;
     const auto error = without_gil(
         [&] { return native->Create_new_connection(uri, std::move(listener), options, handle); });
@@ -65,7 +65,8 @@ void create_pull(const endpoint& self, const py::object& connection, const std::
         throw py::type_error("connection must be a wspool._core.PullConnection");
     const auto native = native_of(self);
     const auto options = make_options(native_options);
-    const auto queue = std::make_shared<message_queue_c>(options.queue, std::move(ready), number);
+    const auto queue = std::make_shared<message_queue_c>(options.queue, std::move(ready), number,
+                                                         native_options["events"].cast<bool>());
     std::shared_ptr<metadata_c> handle;
     const auto error = without_gil([&] {
         return native->Create_new_connection(uri, std::shared_ptr<sink_c>(queue), options, handle);
@@ -82,14 +83,15 @@ PyObject* or_null(const py::object& callback) {
 void create_records(const endpoint& self, const py::object& connection, const std::string& uri,
                     const py::dict& native_options, const std::string& label,
                     std::shared_ptr<field_set_c> fields, const py::object& on_batch,
-                    const py::object& on_record, const py::object& on_unmatched) {
+                    const py::object& on_record, const py::object& on_unmatched,
+                    bool takes_events) {
     if (PyObject_TypeCheck(connection.ptr(), &connection_type) == 0)
         throw py::type_error("connection must be a wspool._core.Connection");
     const auto native = native_of(self);
     const auto options = make_options(native_options);
     const record_callbacks callbacks{or_null(on_batch), or_null(on_record), or_null(on_unmatched)};
     std::shared_ptr<listener_c> listener = std::make_shared<python_record_listener>(
-        connection.ptr(), std::move(fields), label, callbacks);
+        connection.ptr(), std::move(fields), label, callbacks, takes_events);
     std::shared_ptr<metadata_c> handle;
     const auto error = without_gil(
         [&] { return native->Create_new_connection(uri, std::move(listener), options, handle); });
@@ -143,6 +145,11 @@ bool stop(const endpoint& self, const py::object& timeout) {
 
 bool on_own_thread(const endpoint& self) { return native_of(self)->On_own_thread(); }
 
+py::object statistics(const endpoint& self) {
+    const auto native = native_of(self);
+    return statistics_tuple(without_gil([&] { return native->Get_statistics(); }));
+}
+
 pool instance() {
     // Never destroyed, so not owned by what Python holds of it.
     return pool(std::shared_ptr<endpoint_pool_c>(&endpoint_pool_c::Instance(), [](auto*) {}));
@@ -172,7 +179,8 @@ void register_endpoint(py::module_& module) {
         .def("close_all_connections", &close_all)
         .def("wait_for_closing_all", &wait_for_closing_all)
         .def("stop", &stop)
-        .def("on_own_thread", &on_own_thread);
+        .def("on_own_thread", &on_own_thread)
+        .def("statistics", &statistics);
     py::class_<pool>(module, "EndpointPool")
         .def(py::init(&make_pool))
         .def_static("instance", &instance)

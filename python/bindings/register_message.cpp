@@ -27,6 +27,7 @@ struct message_object {
     char* own;  ///< null: the payload is lent. SIMDJSON_PADDING bytes follow it
     bool is_text;
     bool is_ascii;  ///< false says nothing
+    std::uint32_t generation;
 };
 
 extern PyTypeObject message_type;
@@ -43,6 +44,7 @@ void set_view(message_object* message, const message_view_t& view) {
     message->size = static_cast<Py_ssize_t>(view.payload.size());
     message->is_text = view.is_text;
     message->is_ascii = view.is_ascii;
+    message->generation = view.generation;
 }
 
 /// Null with an exception set.
@@ -118,6 +120,10 @@ PyObject* get_is_text(PyObject* object, void* /*closure*/) {
 
 PyObject* get_received_ns(PyObject* object, void* /*closure*/) {
     return PyLong_FromLongLong(self_of(object)->received_ns);
+}
+
+PyObject* get_generation(PyObject* object, void* /*closure*/) {
+    return PyLong_FromUnsignedLong(self_of(object)->generation);
 }
 
 Py_ssize_t get_length(PyObject* object) { return self_of(object)->size; }
@@ -260,6 +266,8 @@ PyGetSetDef attributes[] = {
      "True for a text message, False for a binary one (RFC 6455 section 5.6).", nullptr},
     {"received_ns", get_received_ns, nullptr,
      "When its last bytes were read from the socket: Unix time in nanoseconds.", nullptr},
+    {"generation", get_generation, nullptr,
+     "Which connection of a feed it came from: 1 for the first, 2 after a reconnection.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 

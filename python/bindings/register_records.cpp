@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "convert.hpp"
 #include "payload_view.hpp"
 #include "records.hpp"
 #include "registers.hpp"
@@ -14,25 +15,6 @@ namespace py = pybind11;
 
 namespace wspool::python {
 namespace {
-
-json_scalar_t scalar_from(const py::handle& value) {
-    PyObject* const object = value.ptr();
-    if (object == Py_None) return std::monostate();
-    if (PyBool_Check(object)) return object == Py_True;
-    if (PyLong_Check(object)) {
-        int overflow = 0;
-        const long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
-        if (overflow == 0) return std::int64_t{number};
-        if (overflow > 0) {
-            const unsigned long long large = PyLong_AsUnsignedLongLong(object);
-            if (PyErr_Occurred() == nullptr) return std::uint64_t{large};
-            PyErr_Clear();
-        }
-        throw py::value_error("where: integers must fit in 64 bits");
-    }
-    if (PyFloat_Check(object)) return PyFloat_AS_DOUBLE(object);
-    return value.cast<std::string>();
-}
 
 fields_t fields_from(const py::tuple& given) {
     fields_t one;
@@ -48,13 +30,7 @@ fields_t fields_from(const py::tuple& given) {
         made.type = *type;
         one.columns.push_back(std::move(made));
     }
-    for (const auto& entry : given[2]) {
-        const auto condition = entry.cast<py::tuple>();
-        condition_t made;
-        made.pointer = condition[0].cast<std::string>();
-        for (const auto& value : condition[1]) made.any_of.push_back(scalar_from(value));
-        one.where.push_back(std::move(made));
-    }
+    one.where = conditions_from(given[2]);
     if (!given[3].is_none()) one.rows = given[3].cast<std::string>();
     return one;
 }

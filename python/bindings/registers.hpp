@@ -8,6 +8,7 @@ namespace wspool::python {
 void register_connection(pybind11::module_& module);
 void register_endpoint(pybind11::module_& module);
 void register_errors(pybind11::module_& module);
+void register_hooks(pybind11::module_& module);
 void register_lifecycle(pybind11::module_& module);
 void register_message(pybind11::module_& module);
 void register_pull(pybind11::module_& module);

@@ -16,6 +16,7 @@ set(WSPOOL_BINDINGS_SOURCES
     record_values.cpp
     register_connection.cpp
     register_endpoint.cpp
+    register_hooks.cpp
     register_message.cpp
     register_pull.cpp
     register_records.cpp

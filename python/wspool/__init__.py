@@ -15,7 +15,19 @@ Sockets, TLS, framing and keepalive run on native threads without the GIL.
 from . import aio, sync
 from .compression import Deflate
 from .connection import Connection
-from .events import Close, CloseCode, Headers, Request, Response, Statistics, Status
+from .events import (
+    Close,
+    CloseCode,
+    Closed,
+    Gap,
+    Headers,
+    Opened,
+    Request,
+    Response,
+    RoundTrips,
+    Statistics,
+    Status,
+)
 from .exceptions import (
     BufferFull,
     ConcurrencyError,
@@ -44,6 +56,7 @@ from .fields import Fields
 from .native import Message, __version__
 from .options import ConnectionOptions, Options
 from .pool import Endpoint, EndpointPool
+from .reconnecting import Reconnect
 from .records import RecordBatch, RecordStatistics, pick
 from .stream_base import StreamConnection
 from .streams import RecordStream, stream
@@ -55,6 +68,7 @@ __all__ = [
     "BufferFull",
     "Close",
     "CloseCode",
+    "Closed",
     "ConcurrencyError",
     "Connection",
     "ConnectionClosed",
@@ -65,6 +79,7 @@ __all__ = [
     "Endpoint",
     "EndpointPool",
     "Fields",
+    "Gap",
     "Headers",
     "InvalidHandshake",
     "InvalidHeader",
@@ -75,17 +90,20 @@ __all__ = [
     "InvalidUpgrade",
     "Message",
     "NegotiationError",
+    "Opened",
     "Options",
     "PayloadTooBig",
     "PoolClosed",
     "ProtocolError",
     "ProxyError",
     "QueueFull",
+    "Reconnect",
     "RecordBatch",
     "RecordStatistics",
     "RecordStream",
     "Request",
     "Response",
+    "RoundTrips",
     "SecurityError",
     "Statistics",
     "Status",

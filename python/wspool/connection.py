@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import native
 from .connection_info import ConnectionInfo, check_close_code, check_str, control_payload
-from .events import Status
+from .events import Event, Status
 from .exceptions import ConnectionClosed, InvalidState, NativeError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ OnMessage: TypeAlias = "Callable[[Connection, native.Message], object]"
 OnClose: TypeAlias = "Callable[[Connection, int, str], object]"
 OnFail: TypeAlias = "Callable[[Connection, Exception], object]"
 OnError: TypeAlias = "Callable[[Connection, BaseException], object]"
+OnEvent: TypeAlias = "Callable[[Connection, Event], object]"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Callbacks:
     on_close: OnClose | None = None
     on_fail: OnFail | None = None
     on_error: OnError | None = None
+    on_event: OnEvent | None = None
 
 
 _NO_CALLBACKS = Callbacks()
@@ -84,6 +86,7 @@ class Connection(ConnectionInfo, native.Connection):
         "_error",
         "_logger",
         "_max_size",
+        "_source",
         "ended",
         "opened",
     )
@@ -202,7 +205,11 @@ class Connection(ConnectionInfo, native.Connection):
     def _on_open(self) -> None:
         self._endpoint.remember(self)
         self._call(self._callbacks.on_open, self)
-        self.opened.settle(Status.OPENED)
+        if not self.opened.done():  # a feed opens more than once
+            self.opened.settle(Status.OPENED)
+
+    def _on_event(self, event: Event) -> None:
+        self._call(self._callbacks.on_event, self, event)
 
     def _on_fail(self, failure: NativeError) -> None:
         self._error = self._describe(failure)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
-from typing import TYPE_CHECKING, ClassVar
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import native
-from .events import Close, Headers, Request, Response, Statistics, Status
+from .events import Close, Headers, Request, Response, RoundTrips, Statistics, Status
 from .exceptions import (
     OK_CLOSE_CODES,
     ConnectionClosed,
@@ -20,16 +23,26 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from typing_extensions import Buffer
 
     from .options import Options
     from .pool import Endpoint
+    from .reconnecting import AttemptSource
 
     _Native = native.Connection
 else:
     _Native = object  # an instance has one native layout, that of its other base
 
-__all__ = ["ConnectionInfo", "check_close_code", "check_str", "control_payload"]
+__all__ = [
+    "ConnectionInfo",
+    "check_close_code",
+    "check_str",
+    "control_payload",
+    "statistics_of",
+    "sum_of",
+]
 
 _STATUSES = {status.value: status for status in Status}
 
@@ -48,12 +61,28 @@ class ConnectionInfo(_Native):
     _endpoint: Endpoint
     _error: Exception | None
     _max_size: int | None
+    _source: AttemptSource | None
 
     def __init__(self, endpoint: Endpoint, options: Options) -> None:
         self._endpoint = endpoint
         self._max_size = options.max_size
         # Why the connection failed or ended with an error; None as long as it has not.
         self._error = None
+        self._source = None
+
+    def set_source(self, source: AttemptSource) -> None:
+        """Note the user code that takes part in making the connection. The library calls it."""
+        self._source = source
+        # Weakly: the core keeps the source, and the source must not keep the connection.
+        me = weakref.ref(self)
+
+        def describe(failure: NativeError, was_open: bool) -> Exception:
+            connection = me()
+            if connection is None:
+                return from_native(failure)
+            return connection._lost() if was_open else connection._describe(failure)  # noqa: SLF001
+
+        source.describe = describe
 
     def __repr__(self) -> str:
         try:
@@ -149,9 +178,23 @@ class ConnectionInfo(_Native):
         return "" if received is None else received[1]
 
     @property
+    def stats(self) -> Statistics:
+        """Counters since it was made, of a feed those of all its connections together."""
+        return statistics_of(self._statistics(), [self])
+
+    @property
     def statistics(self) -> Statistics:
-        """Counters since it was made."""
-        return Statistics(*self._statistics())
+        """The same as ``stats``."""
+        return self.stats
+
+    def waiting(self) -> tuple[int, int, int]:
+        """Return what waits in a queue of ours: messages, bytes, since when (Unix ns, or 0)."""
+        return 0, 0, 0
+
+    @property
+    def dropped_messages(self) -> int:
+        """Messages that found no room in a queue of ours."""
+        return 0
 
     @property
     def buffered_amount(self) -> int:
@@ -166,7 +209,16 @@ class ConnectionInfo(_Native):
         """Return the exception that using the connection in its present state raises."""
         status = self.status
         if status is Status.CONNECTING:
+            if self.generation:
+                return InvalidState("not connected at the moment; it is being connected again")
             return InvalidState("still connecting; wait for Connection.opened")
+        return self._ended(status)
+
+    def _lost(self) -> WSPoolError:
+        """Return how the connection of a feed has ended that was the last one."""
+        return self._ended(Status.CLOSED)
+
+    def _ended(self, status: Status) -> WSPoolError:
         received, sent, received_first = self._close_frames()
         rcvd = None if received is None else Close(*received)
         sent_frame = None if sent is None else Close(*sent)
@@ -190,9 +242,69 @@ class ConnectionInfo(_Native):
 
     def _describe(self, failure: NativeError) -> Exception:
         """Return the exception for what ended the connection."""
+        if failure[0] == "PREPARATION" and self._source is not None and self._source.exception:
+            return self._source.exception
         if failure[0] in {"CLOSED", "INVALID_STATE"}:
             return ConnectionResetError(errno.ECONNRESET, failure[1])
         return from_native(failure, self)
+
+
+def statistics_of(core: tuple[Any, ...], connections: Sequence[ConnectionInfo]) -> Statistics:
+    """Return statistics of what the core counts, and of what waits in the connections' queues.
+
+    Args:
+        core: What ``_statistics`` says.
+        connections: Those that it is about and that have not been forgotten.
+    """
+    now = time.time_ns()
+    received, received_bytes, payload, sent, sent_bytes, pauses, errors, *more = core
+    reconnects, failed, duplicates, message_ns, received_ns, *more = more
+    aside, aside_bytes, aside_since, trips = more
+    queued = [one.waiting() for one in connections]
+    since = [begin for _, _, begin in (*queued, (0, 0, aside_since)) if begin]
+    statuses = [one.status for one in connections]
+    return Statistics(
+        connections=sum(status not in {Status.CLOSED, Status.FAILED} for status in statuses),
+        open_connections=statuses.count(Status.OPENED),
+        messages_received=received,
+        bytes_received=received_bytes,
+        payload_received=payload,
+        messages_sent=sent,
+        bytes_sent=sent_bytes,
+        pauses=pauses,
+        callback_errors=errors,
+        reconnects=reconnects,
+        failed_attempts=failed,
+        duplicates=duplicates,
+        dropped=sum(one.dropped_messages for one in connections),
+        queue_messages=aside + sum(messages for messages, _, _ in queued),
+        queue_bytes=aside_bytes + sum(size for _, size, _ in queued),
+        queue_age=max(0.0, (now - min(since)) / 1e9) if since else 0.0,
+        last_message_age=_age(now, message_ns),
+        last_received_age=_age(now, received_ns),
+        round_trips=RoundTrips.of(*trips),
+    )
+
+
+def _age(now: int, then: int) -> float | None:
+    return max(0.0, (now - then) / 1e9) if then else None
+
+
+def sum_of(statistics: Iterable[Statistics]) -> Statistics:
+    """Return the sum; of ages of the queue the highest, of the others the lowest."""
+    every = list(statistics)
+    summed: dict[str, Any] = {}
+    for one in dataclasses.fields(Statistics):
+        values = [getattr(item, one.name) for item in every]
+        if one.name == "queue_age":
+            summed[one.name] = max(values, default=0.0)
+        elif one.name in {"last_message_age", "last_received_age"}:
+            summed[one.name] = min((age for age in values if age is not None), default=None)
+        elif one.name == "round_trips":
+            summed[one.name] = RoundTrips.sum_of(values)
+        else:
+            summed[one.name] = sum(values)
+    return Statistics(**summed)
 
 
 def check_close_code(code: int) -> int:

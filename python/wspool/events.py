@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any, ClassVar, TypeAlias
 
-__all__ = ["Close", "CloseCode", "Headers", "Request", "Response", "Statistics", "Status"]
+__all__ = [
+    "Close",
+    "CloseCode",
+    "Closed",
+    "Event",
+    "Gap",
+    "Headers",
+    "Opened",
+    "Request",
+    "Response",
+    "RoundTrips",
+    "Statistics",
+    "Status",
+    "event_of",
+]
 
 
 class Status(enum.Enum):
@@ -155,12 +172,149 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Counters of one connection since it was made."""
+class Opened:
+    """A connection of a feed is ready; messages of its generation follow."""
 
+    generation: int
+    """The number of the connection in its feed, from 1."""
+    time: datetime
+    """When, in UTC."""
+    attempt: int
+    """How many attempts it took, from 1."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What was sent between two moments may be missing. ``Opened`` follows.
+
+    There is none while another connection of the feed was open (``redundancy``), nor where a
+    connection was replaced (``replace_after``).
+    """
+
+    generation: int
+    """Of the connection that follows."""
+    since: datetime
+    """When the last bytes of the lost connection came, in UTC."""
+    until: datetime
+    """When the next one was ready."""
+    attempt: int
+    """How many attempts that took."""
+    reason: str
+    """How the lost connection ended."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return (self.until - self.since).total_seconds()
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A connection of a feed that was open has ended."""
+
+    generation: int
+    time: datetime
+    code: int
+    """The peer's close code; 1006 without a close frame."""
+    reason: str
+    """The peer's reason, or what was wrong."""
+
+
+Event: TypeAlias = "Opened | Gap | Closed"
+
+
+def event_of(*core: Any) -> Event:
+    """Make an event of what the core says."""
+    kind, generation, time_ns, since_ns, attempt, code, reason = core
+    time = _utc(time_ns)
+    if kind == 0:
+        return Opened(generation, time, attempt)
+    if kind == 1:
+        return Gap(generation, _utc(since_ns), time, attempt, reason)
+    return Closed(generation, time, code, reason)
+
+
+def _utc(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, tz=timezone.utc)
+
+
+@dataclass(frozen=True)
+class RoundTrips:
+    """How long the answers to pings took, in seconds.
+
+    Percentiles come of a histogram with four buckets an octave: at most 19 % too high.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    p50: float = 0.0
+    p90: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+    total: float = field(default=0.0, repr=False)
+    """All of them together."""
+    counts: tuple[int, ...] = field(default=(), repr=False)
+    """How many fell into each bucket of the histogram."""
+
+    #: Upper end of the core's first bucket, in seconds.
+    _first: ClassVar[float] = 16e-6
+
+    @classmethod
+    def of(cls, counts: list[int], sum_ns: int, max_ns: int) -> RoundTrips:
+        """Make it of what the core counts."""
+        total = sum(counts)
+        if total == 0:
+            return cls()
+        longest = max_ns / 1e9
+        cumulated = list(itertools.accumulate(counts))
+
+        def percentile(part: float) -> float:
+            reached = next(i for i, below in enumerate(cumulated) if below >= part * total)
+            return min(cls.upper_bound(reached), longest)
+
+        took = sum_ns / 1e9
+        return cls(
+            count=total,
+            mean=took / total,
+            p50=percentile(0.5),
+            p90=percentile(0.9),
+            p99=percentile(0.99),
+            max=longest,
+            total=took,
+            counts=tuple(counts),
+        )
+
+    @classmethod
+    def upper_bound(cls, bucket: int) -> float:
+        """Return the upper end of a bucket in seconds; the last one has none."""
+        return float(cls._first * 2 ** (bucket / 4))
+
+    @classmethod
+    def sum_of(cls, several: Iterable[RoundTrips]) -> RoundTrips:
+        """Return one histogram of several."""
+        some = [one for one in several if one.count]
+        counts = [sum(numbers) for numbers in zip(*(one.counts for one in some), strict=True)]
+        total = sum(one.total for one in some)
+        longest = max((one.max for one in some), default=0.0)
+        return cls.of(counts, round(total * 1e9), round(longest * 1e9))
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a connection, an endpoint or a pool counts.
+
+    Counters only grow; those of connections that have ended stay in the sums of their endpoint.
+    """
+
+    connections: int
+    """Connections that have not ended."""
+    open_connections: int
+    """Those of them over which messages can be sent now."""
     messages_received: int
     bytes_received: int
     """On the socket, with TLS and framing."""
+    payload_received: int
+    """Of the messages, in bytes, inflated."""
     messages_sent: int
     bytes_sent: int
     """On the socket, with TLS and framing."""
@@ -168,3 +322,22 @@ class Statistics:
     """How often reading stopped because the consumer had stalled."""
     callback_errors: int
     """Exceptions that callbacks raised."""
+    reconnects: int
+    """How often a feed was ready again."""
+    failed_attempts: int
+    """Attempts of feeds to connect that failed."""
+    duplicates: int
+    """Copies that ``dedup`` left out."""
+    dropped: int
+    """Messages that found no room in the queue."""
+    queue_messages: int
+    """What waits for the consumer: a queue's messages, or a stalled callback's backlog."""
+    queue_bytes: int
+    queue_age: float
+    """How long the oldest of them has waited, in seconds: how slow the consumer is."""
+    last_message_age: float | None
+    """Seconds since the last message; None before the first."""
+    last_received_age: float | None
+    """Seconds since the last bytes of any kind; None before the first."""
+    round_trips: RoundTrips
+    """Of pings."""

@@ -229,7 +229,15 @@ class SecurityError(InvalidHandshake):
 
 
 class ProxyError(InvalidHandshake):
-    """The proxy could not be used."""
+    """The proxy refused, or did not keep to its protocol.
+
+    Attributes:
+        status_code: The HTTP status that it answered CONNECT with; None where there is none.
+    """
+
+    def __init__(self, message: str, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code
 
 
 class InvalidMessage(InvalidHandshake):
@@ -354,6 +362,7 @@ _PLAIN: dict[str, type[Exception]] = {
     "HANDSHAKE": InvalidMessage,
     "NEGOTIATION": NegotiationError,
     "SECURITY": SecurityError,
+    "PREPARATION": WSPoolError,
     "PROTOCOL": ProtocolError,
     "BUFFER_FULL": BufferFull,
     "QUEUE_FULL": QueueFull,
@@ -380,7 +389,9 @@ def from_native(native: NativeError, source: ErrorSource | None = None) -> Excep
         native: Code, sentence, HTTP status and errno.
         source: The connection concerned, if any.
     """
-    code, message, _, number = native
+    code, message, status, number = native
+    if code == "PROXY":
+        return ProxyError(message, status or None)
     if code in _PLAIN:
         return _PLAIN[code](message)
     if code in {"RESOLVE", "CONNECT", "TLS", "TLS_VERIFY", "ABORTED"}:

@@ -66,7 +66,7 @@ class Fields:
         rows: str | None = None,
     ) -> None:
         self._columns = _check_columns(columns)
-        self._where = _check_where(where)
+        self._where = check_where(where)
         if rows is not None and not isinstance(rows, str):
             raise TypeError(f"rows must be a str or None, not {type(rows).__name__}")
         self._rows = rows
@@ -191,22 +191,23 @@ def _check_columns(columns: object) -> dict[str, tuple[str, str]]:
     return checked
 
 
-def _check_where(where: object) -> dict[str, tuple[Scalar, ...]]:
+def check_where(where: object, option: str = "where") -> dict[str, tuple[Scalar, ...]]:
+    """Return pointers and the values that are wanted there; ``option`` is named in errors."""
     if where is None:
         return {}
     if not isinstance(where, Mapping):
-        raise TypeError(f"where must be a mapping or None, not {type(where).__name__}")
+        raise TypeError(f"{option} must be a mapping or None, not {type(where).__name__}")
     checked: dict[str, tuple[Scalar, ...]] = {}
     for pointer, wanted in where.items():
         if not isinstance(pointer, str):
-            raise TypeError(f"where: a pointer must be a str, not {type(pointer).__name__}")
+            raise TypeError(f"{option}: a pointer must be a str, not {type(pointer).__name__}")
         values = tuple(wanted) if isinstance(wanted, (AbstractSet, list, tuple)) else (wanted,)
         if not values:
-            raise ValueError(f"where[{pointer!r}]: at least one value")
+            raise ValueError(f"{option}[{pointer!r}]: at least one value")
         for value in values:
             if value is not None and not isinstance(value, (str, int, float)):
                 raise ValueError(
-                    f"where[{pointer!r}]: values must be str, int, float, bool or None, "
+                    f"{option}[{pointer!r}]: values must be str, int, float, bool or None, "
                     f"not {type(value).__name__}"
                 )
         checked[pointer] = values

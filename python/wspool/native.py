@@ -10,9 +10,11 @@ try:
         Endpoint,
         EndpointPool,
         FieldSet,
+        JudgeTicket,
         LoopbackServer,
         Message,
         Pong,
+        PrepareTicket,
         PullConnection,
         ReadyList,
         RecordBatch,
@@ -24,6 +26,7 @@ try:
         make_certificates,
         process_generation,
         set_error_translator,
+        set_event_maker,
     )
 except ImportError as error:
     raise ImportError(
@@ -34,6 +37,7 @@ except ImportError as error:
         name="wspool._core",
     ) from error
 
+from wspool.events import event_of
 from wspool.exceptions import from_native
 
 __all__ = [
@@ -43,9 +47,11 @@ __all__ = [
     "Endpoint",
     "EndpointPool",
     "FieldSet",
+    "JudgeTicket",
     "LoopbackServer",
     "Message",
     "Pong",
+    "PrepareTicket",
     "PullConnection",
     "ReadyList",
     "RecordBatch",
@@ -59,3 +65,4 @@ __all__ = [
 ]
 
 set_error_translator(from_native)
+set_event_maker(event_of)

@@ -15,15 +15,29 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from . import native
 from .compression import Deflate
+from .proxy import check_proxy, find_proxy, native_proxy
+from .reconnecting import (
+    Acknowledgement,
+    Attempt,
+    AttemptSource,
+    Match,
+    Reconnect,
+    Subscriptions,
+    check_match,
+    check_messages,
+)
 from .tls import TLS, native_context, trust_for_redirects
+from .uri import to_ascii
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["ConnectionOptions", "HeadersInput", "HeadersSource", "Options"]
+__all__ = ["ConnectionOptions", "HeadersInput", "HeadersSource", "Options", "URISource"]
 
 HeadersInput: TypeAlias = "Mapping[str, str] | Iterable[tuple[str, str]]"
 HeadersSource: TypeAlias = "HeadersInput | Callable[[], HeadersInput | None]"
+#: A URI, or a function that makes it for each attempt to connect.
+URISource: TypeAlias = "str | Callable[[], str]"
 LoggerLike: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 
 #: Value of User-Agent unless another is given.
@@ -49,13 +63,24 @@ class ConnectionOptions(TypedDict, total=False):
     compression: str | Deflate | None
     ssl: ssl_module.SSLContext | TLS | bool | None
     server_hostname: str | None
-    proxy: bool | None
+    proxy: str | bool | None
+    proxy_ssl: ssl_module.SSLContext | TLS | None
+    proxy_server_hostname: str | None
     local_addr: tuple[str, int] | None
     unix_path: str | os.PathLike[str] | None
     open_timeout: float | None
     ping_interval: float | None
     ping_timeout: float | None
     close_timeout: float | None
+    idle_timeout: float | None
+    reconnect: Reconnect | bool | None
+    on_connect: Subscriptions | None
+    subscriptions: Subscriptions | None
+    match: Match | None
+    events: bool
+    replace_after: float | None
+    redundancy: int
+    dedup: str | Iterable[str] | None
     max_size: int | None
     max_queue: int | tuple[int | None, int | None] | None
     max_queue_bytes: int | None
@@ -76,9 +101,10 @@ class Options:
         default=(), repr=False
     )
     """Further headers of the opening request: a mapping, or pairs of name and value. Or a
-    function of no arguments that returns them, called whenever a connection is made; what it
-    raises, the caller gets. A redirect to another origin is sent no Authorization, Cookie,
-    Proxy-Authorization and Host."""
+    function of no arguments that returns them, called whenever a connection is made: what it
+    raises, the caller gets; with ``reconnect``, for each attempt on a thread of its own, and what
+    it raises is an attempt that failed. A redirect to another origin is sent no Authorization,
+    Cookie, Proxy-Authorization and Host."""
     user_agent_header: str | None = USER_AGENT
     """Value of User-Agent; None sends none."""
     origin: str | None = None
@@ -91,20 +117,56 @@ class Options:
     """For wss: None verifies with the default trust; else a ``TLS`` or an ``ssl.SSLContext``."""
     server_hostname: str | None = None
     """Name for SNI and in the certificate, if it is not the host of the URI."""
-    proxy: bool | None = True
-    """True or None. So far connections are direct in either case."""
+    proxy: str | bool | None = field(default=True, repr=False)
+    """True takes the proxy that the environment names (``wss_proxy``, ``https_proxy``,
+    ``all_proxy``, but ``no_proxy``), if any; None connects directly. Or the URI of one:
+    ``http://``, ``https://`` (CONNECT, Basic), ``socks5://`` (names are looked up here),
+    ``socks5h://`` (by the proxy), with user and password if need be."""
+    proxy_ssl: ssl_module.SSLContext | TLS | None = None
+    """For a proxy with https://: as ``ssl``."""
+    proxy_server_hostname: str | None = None
+    """Name for SNI and in the proxy's certificate, if it is not its host."""
     local_addr: tuple[str, int] | None = None
     """Local address and port to connect from; port 0 takes any."""
     unix_path: str | None = None
     """Unix socket to connect to. The URI still says scheme, Host header and path."""
     open_timeout: float | None = 10
-    """For name look-up, TCP, TLS, the opening handshake and redirects together."""
+    """For name look-up, TCP, proxy, TLS, the opening handshake, redirects, and what ``match`` waits
+    for together."""
     ping_interval: float | None = 20
     """Between keepalive pings (RFC 6455 section 5.5.2)."""
     ping_timeout: float | None = 20
     """Without any byte from the peer after a ping; then the connection ends with 1011."""
     close_timeout: float | None = 10
     """For the peer's close frame and the end of TCP (RFC 6455 section 7.1.1)."""
+    idle_timeout: float | None = None
+    """Without a message from the peer, whatever its pongs say; then the connection ends with 1011.
+    Time in which nothing is read because the consumer is slow does not count."""
+    reconnect: Reconnect | None = None
+    """Makes the connection again when it is lost; True is ``Reconnect()``, None does not. Its
+    handle stays the same, and what it received before is still handed out."""
+    on_connect: tuple[str | bytes, ...] | Callable[[], Any] = field(default=(), repr=False)
+    """Messages sent whenever the connection is open, before it counts as ready: a login, for
+    one. Or a function of no arguments that returns them, called before each attempt on a thread of
+    its own, so that what it signs or dates is fresh."""
+    subscriptions: tuple[str | bytes, ...] | Callable[[], Any] = field(default=(), repr=False)
+    """The same; sent after those of ``on_connect``."""
+    match: tuple[Acknowledgement, ...] = ()
+    """What must come before the connection counts as ready, within ``open_timeout``: a text that
+    a message contains, or a mapping of JSON Pointers to values as in ``Fields(where=...)``, or
+    several of these, in any order. Messages are held back meanwhile, and then handed out."""
+    events: bool = False
+    """Whether ``recv`` and iteration also hand out ``Opened``, ``Gap`` and ``Closed``, in order
+    with the messages."""
+    replace_after: float | None = None
+    """A connection so old is replaced by a successor, for servers that end connections after a
+    day. The old one is closed when the successor is ready, and what it still receives comes
+    first: nothing is missed, and without ``dedup`` some messages may come twice."""
+    redundancy: int = 1
+    """The same feed over so many connections at once; needs ``dedup``. What is sent goes to all."""
+    dedup: tuple[str, ...] = ()
+    """JSON Pointers to the values that together name a message. Of messages with the same, the
+    first that arrives is handed out; the last 65,536 names are known."""
     max_size: int | None = 2**20
     """Largest message; a larger one ends the connection with 1009."""
     max_queue: tuple[int | None, int | None] = (4096, 1024)
@@ -140,7 +202,24 @@ class Options:
         made = cls(**checked)
         if made.unix_path is not None and made.local_addr is not None:
             raise ValueError("unix_path is incompatible with local_addr")
+        if made.unix_path is not None and isinstance(made.proxy, str):
+            raise ValueError("unix_path is incompatible with proxy")
+        if made.redundancy > 1 and not made.dedup:
+            raise ValueError("redundancy needs dedup, which tells a message from its copy")
         return made
+
+    def is_feed(self, uri: object) -> bool:
+        """Tell whether one handle stands for several connections, one after the other."""
+        return bool(
+            callable(uri)
+            or self.reconnect
+            or self.on_connect
+            or self.subscriptions
+            or self.match
+            or self.replace_after is not None
+            or self.redundancy > 1
+            or self.dedup
+        )
 
     def for_uri(self, uri: str) -> Options:
         """Check that the options fit the URI; returns them.
@@ -155,11 +234,19 @@ class Options:
                 raise ValueError("server_hostname is incompatible with a ws:// URI")
         return self
 
-    def to_native(self, *, secure: bool) -> dict[str, object]:
-        """Return the options as the core takes them.
+    def to_native(
+        self,
+        uri: URISource,
+        *,
+        until_open: bool = False,
+        failures: int = 0,
+    ) -> tuple[dict[str, object], AttemptSource]:
+        """Return the options as the core takes them, and the user code in them.
 
         Args:
-            secure: Whether the URI is wss://; only then the TLS settings are made.
+            uri: In ASCII, or what makes it. TLS settings are made only if it is not ws://.
+            until_open: Reconnect only until it is open for the first time.
+            failures: Attempts that have failed in a row before.
 
         Raises:
             Exception: What a function given as ``additional_headers`` raises.
@@ -169,18 +256,27 @@ class Options:
             OSError: If a certificate file cannot be read.
         """
         host, port = self.local_addr or ("", 0)
-        headers = self.additional_headers
-        if callable(headers):
-            headers = _headers("additional_headers()", headers())
+        secure = isinstance(uri, str) and uri[:4].lower() == "wss:"
+        is_feed = self.is_feed(uri)
+        prepares = any(map(callable, (uri, self.on_connect, self.subscriptions))) or (
+            is_feed and callable(self.additional_headers)
+        )
+        messages: list[str | bytes] = []
+        if not (prepares or callable(self.on_connect) or callable(self.subscriptions)):
+            messages = [*self.on_connect, *self.subscriptions]
+        headers = () if prepares else self._made_headers()
+        source = AttemptSource(
+            (lambda: self._attempt(uri)) if prepares else None, self.reconnect, self.logger
+        )
         compression = Deflate() if self.compression == "deflate" else self.compression
         ca_file, ca_path = ("", "") if secure else trust_for_redirects()
-        return {
-            "additional_headers": [(name, value.encode("latin-1")) for name, value in headers],
+        made: dict[str, object] = {
+            "additional_headers": _encoded_headers(headers),
             "user_agent": (self.user_agent_header or "").encode("latin-1"),
             "origin": self.origin or "",
             "subprotocols": list(self.subprotocols),
             "deflate": compression.to_native() if isinstance(compression, Deflate) else None,
-            "tls": native_context(self.ssl) if secure else None,
+            "tls": native_context(self.ssl) if secure or self.ssl is not None else None,
             "default_ca_file": ca_file,
             "default_ca_path": ca_path,
             "server_hostname": self.server_hostname or "",
@@ -191,6 +287,18 @@ class Options:
             "ping_interval": _milliseconds(self.ping_interval),
             "ping_timeout": _milliseconds(self.ping_timeout),
             "close_timeout": _milliseconds(self.close_timeout),
+            "idle_timeout": _milliseconds(self.idle_timeout),
+            "proxy": self._made_proxy(uri) if isinstance(uri, str) and not prepares else None,
+            "reconnect": self.reconnect
+            and self.reconnect.to_native(until_open=until_open, failures=failures),
+            "subscriptions": messages,
+            "match": list(self.match),
+            "events": self.events,
+            "replace_after": _milliseconds(self.replace_after),
+            "redundancy": self.redundancy,
+            "dedup": list(self.dedup),
+            "source": source.to_native(),
+            "log": native_log(self.logger),
             "max_size": _bound(self.max_size),
             "max_queue": _bound(self.max_queue[0]),
             "max_queue_low": _bound(self.max_queue[1]),
@@ -198,6 +306,56 @@ class Options:
             "max_queue_bytes": _bound(self.max_queue_bytes),
             "write_limit": _bound(self.write_limit),
         }
+        return made, source
+
+    def _made_headers(self) -> tuple[tuple[str, str], ...]:
+        headers = self.additional_headers
+        return _headers("additional_headers()", headers()) if callable(headers) else headers
+
+    def _made_proxy(self, uri: str) -> object:
+        proxy = find_proxy(uri) if self.proxy is True else self.proxy
+        if not isinstance(proxy, str) or self.unix_path is not None:
+            return None
+        return native_proxy(proxy, self.proxy_ssl, self.proxy_server_hostname)
+
+    def _attempt(self, uri: URISource) -> Attempt:
+        """Make what one attempt needs; on a thread for user code."""
+        if callable(uri):
+            text = uri()
+            if not isinstance(text, str):
+                raise TypeError(f"uri() must return a str, not {type(text).__name__}")
+            uri = to_ascii(text)
+        messages: list[str | bytes] = []
+        for name in ("on_connect", "subscriptions"):
+            given = getattr(self, name)
+            messages += check_messages(f"{name}()", given()) if callable(given) else given
+        headers = _encoded_headers(self._made_headers())
+        return Attempt(uri, headers, tuple(messages), self._made_proxy(uri))
+
+
+#: Python's level for each of the core's.
+_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+
+
+def native_log(logger: LoggerLike) -> tuple[Callable[[int, str, str], None], int] | None:
+    """Return where the core writes its log, and from which level on; None for nowhere.
+
+    With the default logger each topic has a logger of its own below it.
+    """
+    least = next((i for i, level in enumerate(_LEVELS) if logger.isEnabledFor(level)), None)
+    if least is None:
+        return None
+    has_topics = isinstance(logger, logging.Logger) and logger.name == "wspool"
+
+    def write(level: int, topic: str, text: str) -> None:
+        of_topic = logging.getLogger(f"wspool.{topic}") if has_topics else logger
+        of_topic.log(_LEVELS[level], "%s", text)
+
+    return write, least
+
+
+def _encoded_headers(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, bytes]]:
+    return [(name, value.encode("latin-1")) for name, value in headers]
 
 
 def _milliseconds(seconds: float | None) -> int:
@@ -304,10 +462,59 @@ def _hostname(name: str, value: object) -> str | None:
     return value
 
 
-def _proxy(name: str, value: object) -> bool | None:
+def _proxy(name: str, value: object) -> str | bool | None:
     if value is None or value is True:
         return value
-    raise ValueError(f"{name} must be True or None: proxies are not supported yet")
+    if not isinstance(value, str):
+        raise _wrong_type(name, "a URI, True or None", value)
+    return check_proxy(value)
+
+
+def _proxy_ssl(name: str, value: object) -> ssl_module.SSLContext | TLS | None:
+    return _ssl(name, value)
+
+
+def _reconnect(name: str, value: object) -> Reconnect | None:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return Reconnect()
+    if isinstance(value, Reconnect):
+        return value
+    raise _wrong_type(name, "a wspool.Reconnect, True or None", value)
+
+
+def _subscriptions(name: str, value: object) -> object:
+    return value if callable(value) else check_messages(name, value)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong_type(name, "a bool", value)
+    return value
+
+
+def _redundancy(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong_type(name, "an int", value)
+    if not 1 <= value <= 16:
+        raise ValueError(f"{name} must be in 1..16")
+    return value
+
+
+def _dedup(name: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    pointers = (value,) if isinstance(value, str) else value
+    if not isinstance(pointers, Iterable) or isinstance(pointers, (bytes, Mapping)):
+        raise _wrong_type(name, "a JSON Pointer, several of them, or None", value)
+    checked = tuple(pointers)
+    for pointer in checked:
+        if not isinstance(pointer, str):
+            raise _wrong_type(name, "JSON Pointers of type str", pointer)
+        if not pointer.startswith("/"):
+            raise ValueError(f"{name}: a JSON Pointer (RFC 6901) begins with /, not {pointer!r}")
+    return checked
 
 
 def _local_addr(name: str, value: object) -> tuple[str, int] | None:
@@ -400,12 +607,23 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "ssl": _ssl,
     "server_hostname": _hostname,
     "proxy": _proxy,
+    "proxy_ssl": _proxy_ssl,
+    "proxy_server_hostname": _hostname,
     "local_addr": _local_addr,
     "unix_path": _unix_path,
     "open_timeout": _seconds,
     "ping_interval": _seconds,
     "ping_timeout": _seconds,
     "close_timeout": _seconds,
+    "idle_timeout": _seconds,
+    "reconnect": _reconnect,
+    "on_connect": _subscriptions,
+    "subscriptions": _subscriptions,
+    "match": check_match,
+    "events": _flag,
+    "replace_after": _seconds,
+    "redundancy": _redundancy,
+    "dedup": _dedup,
     "max_size": _size(0),
     "max_queue": _queue,
     "max_queue_bytes": _size(1),

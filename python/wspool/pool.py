@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import native
 from .connection import Callbacks, Connection
-from .connection_info import check_close_code, check_str
-from .events import Status
+from .connection_info import ConnectionInfo, check_close_code, check_str, statistics_of, sum_of
+from .events import Statistics, Status
 from .exceptions import (
     InvalidState,
     InvalidURI,
@@ -25,7 +25,7 @@ from .exceptions import (
     redact_uri,
 )
 from .fields import FieldSet
-from .options import ConnectionOptions, Options
+from .options import ConnectionOptions, Options, URISource
 from .records import RecordBatch, batch_of
 from .uri import to_ascii
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from .connection import OnClose, OnError, OnFail, OnMessage, OnOpen
+    from .connection import OnClose, OnError, OnEvent, OnFail, OnMessage, OnOpen
     from .fields import Fields
     from .pull import PullConnection
     from .stream_base import StreamConnection
@@ -93,15 +93,21 @@ class Endpoint:
         alive = [one for one in known if one.status not in _ENDED]
         return sorted(alive, key=lambda one: one.id)
 
+    @property
+    def stats(self) -> Statistics:
+        """The counters of all its connections together, those that have ended included."""
+        return statistics_of(self._native.statistics(), self.connections)
+
     def create_new_connection(
         self,
-        uri: str,
+        uri: URISource,
         *,
         on_open: OnOpen | None = None,
         on_message: OnMessage | None = None,
         on_close: OnClose | None = None,
         on_fail: OnFail | None = None,
         on_error: OnError | None = None,
+        on_event: OnEvent | None = None,
         fields: Fields | Mapping[str, Fields] | None = None,
         on_batch: OnBatch | None = None,
         on_record: OnRecord | None = None,
@@ -116,8 +122,11 @@ class Endpoint:
         Args:
             uri: ``ws://`` or ``wss://`` (RFC 6455 section 3). User and password in it are sent
                 as Basic credentials (RFC 7617) unless ``additional_headers`` has an
-                Authorization. An internationalised one is encoded (RFC 3987 section 3.1).
-            on_open: ``on_open(connection)``: the opening handshake is complete.
+                Authorization. An internationalised one is encoded (RFC 3987 section 3.1). Or a
+                function of no arguments that returns one, called before each attempt to connect,
+                on a thread of its own.
+            on_open: ``on_open(connection)``: the opening handshake is complete. With
+                ``reconnect``, whenever the connection is there again.
             on_message: ``on_message(connection, message)`` for each message, in order. Without
                 it messages are read and dropped.
             on_close: ``on_close(connection, code, reason)``: it was open and has ended, with
@@ -125,6 +134,8 @@ class Endpoint:
             on_fail: ``on_fail(connection, error)``: it could not be opened; ``error`` is an
                 exception. First and last call.
             on_error: ``on_error(connection, exception)``: another callback raised.
+            on_event: ``on_event(connection, event)``: ``Opened``, ``Gap`` or ``Closed``, in order
+                with the messages; see ``Reconnect``.
             fields: What is picked out of JSON messages, instead of ``on_message``; see ``Fields``.
             on_batch: ``on_batch(connection, batch)``: the rows that one read brought, a
                 ``RecordBatch`` for each of the fields that has some. For batches of a given size
@@ -151,6 +162,7 @@ class Endpoint:
             ("on_close", on_close),
             ("on_fail", on_fail),
             ("on_error", on_error),
+            ("on_event", on_event),
             ("on_batch", on_batch),
             ("on_record", on_record),
             ("on_unmatched", on_unmatched),
@@ -159,26 +171,33 @@ class Endpoint:
         checked = Options.from_kwargs(**options)
         if checked.overflow != "pause":
             raise ValueError("overflow must be 'pause' for a connection with callbacks")
-        connection = Connection(self, checked, Callbacks(on_open, on_close, on_fail, on_error))
+        callbacks = Callbacks(on_open, on_close, on_fail, on_error, on_event)
+        connection = Connection(self, checked, callbacks)
         encoded = _encoded(uri)
-        native_options = _native_options(encoded, checked)
+        native_options = _native_options(encoded, checked, connection)
         picked = _picked(fields, on_message, on_batch, on_record, on_unmatched)
-        with _public_errors(uri):
+        label = _label(encoded)
+        takes_events = on_event is not None
+        with _public_errors(label):
             if picked is None:
-                self._native.create(connection, encoded, native_options, on_message)
+                self._native.create(connection, label, native_options, on_message, takes_events)
             else:
-                label = redact_uri(uri)
-                self._native.create_records(connection, encoded, native_options, label, *picked)
+                self._native.create_records(
+                    connection, label, native_options, redact_uri(label), *picked, takes_events
+                )
         self.remember(connection)
         return connection
 
     def start_pull(
         self,
         connection: PullConnection,
-        uri: str,
+        uri: URISource,
         options: Options,
         ready: native.ReadyList | None = None,
         number: int = 0,
+        *,
+        until_open: bool = False,
+        failures: int = 0,
     ) -> None:
         """Start a connection whose messages are pulled; ``sync`` and ``aio`` call it.
 
@@ -188,18 +207,23 @@ class Endpoint:
             options: Checked.
             ready: Where events that were armed are posted; see ``native.ReadyList``.
             number: What is posted there.
+            until_open: Reconnect only until it is open for the first time.
+            failures: Attempts that have failed in a row before.
         """
         encoded = _encoded(uri)
-        native_options = _native_options(encoded, options)
-        with _public_errors(uri):
-            self._native.create_pull(connection, encoded, native_options, ready, number)
+        native_options = _native_options(
+            encoded, options, connection, until_open=until_open, failures=failures
+        )
+        label = _label(encoded)
+        with _public_errors(label):
+            self._native.create_pull(connection, label, native_options, ready, number)
         with self._lock:
             self._pulled.add(connection)
 
     def start_in_stream(
         self,
         connection: StreamConnection,
-        uri: str,
+        uri: URISource,
         options: Options,
         stream: native.RecordStream,
         lane: int,
@@ -214,10 +238,11 @@ class Endpoint:
             lane: Of the stream.
         """
         encoded = _encoded(uri)
-        native_options = _native_options(encoded, options)
-        with _public_errors(uri):
+        native_options = _native_options(encoded, options, connection)
+        label = _label(encoded)
+        with _public_errors(label):
             self._native.create_in_stream(
-                connection, encoded, native_options, stream, redact_uri(uri), lane
+                connection, label, native_options, stream, redact_uri(label), lane
             )
         with self._lock:
             self._pulled.add(connection)
@@ -370,6 +395,11 @@ class EndpointPool:
         """Whether the pool has been closed."""
         return self._closed
 
+    @property
+    def stats(self) -> Statistics:
+        """The counters of all its connections together, those that have ended included."""
+        return sum_of(endpoint.stats for endpoint in self._endpoints)
+
     def max_index(self) -> int:
         """Return the last valid index."""
         return len(self._endpoints) - 1
@@ -440,12 +470,28 @@ class _ProcessPool:
             return self._pool
 
 
-def _encoded(uri: str) -> str:
-    return to_ascii(check_str("uri", uri))
+def _encoded(uri: URISource) -> URISource:
+    return uri if callable(uri) else to_ascii(check_str("uri", uri))
 
 
-def _native_options(uri: str, options: Options) -> dict[str, object]:
-    return options.for_uri(uri).to_native(secure=uri[:4].lower() == "wss:")
+def _label(uri: URISource) -> str:
+    """Return what the core is given as the URI; of a function its name, for people."""
+    return f"{getattr(uri, '__name__', 'uri')}()" if callable(uri) else uri
+
+
+def _native_options(
+    uri: URISource,
+    options: Options,
+    connection: ConnectionInfo,
+    *,
+    until_open: bool = False,
+    failures: int = 0,
+) -> dict[str, object]:
+    if isinstance(uri, str):
+        options.for_uri(uri)
+    made, source = options.to_native(uri, until_open=until_open, failures=failures)
+    connection.set_source(source)
+    return made
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from . import native
 from .connection_info import ConnectionInfo, control_payload
 from .events import Status
 from .exceptions import ConcurrencyError, ConnectionClosedOK
-from .options import ConnectionOptions, Options
+from .options import ConnectionOptions, Options, URISource
 from .pool import EndpointPool
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class PullConnection(ConnectionInfo, native.PullConnection):
     It is aborted when its user drops it without closing it.
     """
 
-    __slots__ = ("__weakref__", "_endpoint", "_error", "_max_size", "_pings", "_started")
+    __slots__ = ("__weakref__", "_endpoint", "_error", "_max_size", "_pings", "_source", "_started")
 
     def __init__(self, endpoint: Endpoint, options: Options) -> None:
         super().__init__(endpoint, options)
@@ -67,9 +67,18 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         self._started = False
 
     def _start(
-        self, uri: str, options: Options, ready: native.ReadyList | None = None, number: int = 0
+        self,
+        uri: URISource,
+        options: Options,
+        ready: native.ReadyList | None = None,
+        number: int = 0,
+        *,
+        until_open: bool = False,
+        failures: int = 0,
     ) -> None:
-        self._endpoint.start_pull(self, uri, options, ready, number)
+        self._endpoint.start_pull(
+            self, uri, options, ready, number, until_open=until_open, failures=failures
+        )
         self._started = True
 
     def __del__(self) -> None:
@@ -81,6 +90,15 @@ class PullConnection(ConnectionInfo, native.PullConnection):
             text = f"unclosed connection {self!r}"
             self._abort()  # a warning that is made an error keeps the object alive
             warnings.warn(text, ResourceWarning, 2, self)
+
+    def waiting(self) -> tuple[int, int, int]:
+        """Return what waits in the queue: messages, bytes, since when (Unix ns, or 0)."""
+        return self._waiting
+
+    @property
+    def dropped_messages(self) -> int:
+        """Messages that found no room in the queue."""
+        return self.dropped
 
     def abort(self) -> None:
         """End the connection at once, without a closing handshake. Returns at once."""

@@ -40,7 +40,7 @@ class StreamConnection(ConnectionInfo, native.Connection):
     Thread safety: any thread.
     """
 
-    __slots__ = ("__weakref__", "_endpoint", "_error", "_max_size")
+    __slots__ = ("__weakref__", "_endpoint", "_error", "_max_size", "_source")
     _name: ClassVar[str] = "wspool.StreamConnection"
 
     def close(self, code: int = 1000, reason: str = "") -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from .options import ConnectionOptions
+    from .options import ConnectionOptions, URISource
     from .pool import EndpointPool
 
 __all__ = ["ClientConnection", "Pong", "connect", "unix_connect"]
@@ -46,14 +46,15 @@ _SLICE = 0.05
 
 
 def connect(
-    uri: str, *, pool: EndpointPool | None = None, **options: Unpack[ConnectionOptions]
+    uri: URISource, *, pool: EndpointPool | None = None, **options: Unpack[ConnectionOptions]
 ) -> ClientConnection:
     """Connect to a WebSocket server, and return when the connection is open.
 
     Use it in a ``with`` block, or call ``close`` yourself. Ctrl-C interrupts it.
 
     Args:
-        uri: ``ws://`` or ``wss://`` (RFC 6455 section 3), with user and password if need be.
+        uri: ``ws://`` or ``wss://`` (RFC 6455 section 3), with user and password if need be; or a
+            function that returns one, called before each attempt on a thread of its own.
         pool: Whose endpoint it runs on, the next in turn; None takes ``EndpointPool.instance()``.
         options: See ``wspool.Options``. ``write_limit`` is 1 MiB here unless given.
 
@@ -200,10 +201,13 @@ class ClientConnection(PullConnection):
             while True:
                 ended = self._has_ended()
                 fragment = self._next_fragment()
-                if fragment is not None:
+                if isinstance(fragment, tuple):
                     yield decoder(fragment)
                     if fragment[2]:
                         return
+                elif fragment is not None:  # an event
+                    yield fragment
+                    return
                 elif ended:
                     raise self.closed_exception()
                 else:

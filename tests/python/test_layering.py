@@ -54,12 +54,12 @@ CPP_BANNED = {
 # The modules of python/wspool in layers, lowest first. A module may import from lower layers and
 # from its own, but never in a circle. Every module has a place here.
 PYTHON_LAYERS = [
-    {"exceptions", "version", "_feeds"},
+    {"exceptions", "events", "version", "_feeds"},
     {"native"},
     {
         *(
             "options",
-            "events",
+            "reconnecting",
             "fields",
             "records",
             "schema",

@@ -60,6 +60,8 @@ public:
 
     /// The connection of that id; null once it has ended and its last callback has returned.
     [[nodiscard]] std::shared_ptr<metadata_c> Get_metadata(int id) const;
+    /// The counters of all connections together, those that have ended included.
+    [[nodiscard]] statistics_t Get_statistics() const;
     /// All that have not ended, in the order of creation.
     [[nodiscard]] std::vector<std::shared_ptr<metadata_c>> Get_connections() const;
     /// True on the thread that runs a callback or the loop of this endpoint.

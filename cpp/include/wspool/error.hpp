@@ -24,6 +24,8 @@ enum class error_e {
     STATUS,              ///< the server answered with another HTTP status than 101
     UPGRADE,             ///< status 101, but not a WebSocket upgrade (RFC 6455 section 4.1)
     NEGOTIATION,         ///< a subprotocol or an extension that was not offered
+    PROXY,               ///< the proxy refused, or did not keep to its protocol
+    PREPARATION,         ///< user code that makes what an attempt needs has failed
     SECURITY,            ///< a bound on the handshake was passed (size or number of headers,
                          ///< number of redirects), or a redirect that is not safe to follow
     PROTOCOL,            ///< the peer broke RFC 6455; the connection was failed
@@ -49,7 +51,7 @@ public:
     [[nodiscard]] error_e Code() const noexcept { return code_; }
     /// One sentence, without credentials; names the argument or the peer concerned.
     [[nodiscard]] const std::string& Error_msg() const noexcept { return message_; }
-    /// The HTTP status the server answered with, for `error_e::STATUS`; else 0.
+    /// The HTTP status of the answer, for `error_e::STATUS` and `error_e::PROXY`; else 0.
     [[nodiscard]] int Http_status() const noexcept { return http_status_; }
     /// The operating system's errno where it had one; else 0.
     [[nodiscard]] int System_code() const noexcept { return system_code_; }

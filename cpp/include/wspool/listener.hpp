@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "wspool/error.hpp"
+#include "wspool/event.hpp"
 #include "wspool/export.hpp"
 #include "wspool/message_view.hpp"
 
@@ -26,11 +27,14 @@ class WSPOOL_API listener_c {
 public:
     virtual ~listener_c() = default;
 
-    /// The handshake is complete; messages may be sent. First call, at most once.
+    /// The connection is ready; messages may be sent. First call; of a feed, whenever it is ready
+    /// again.
     virtual void On_open(metadata_c& connection) = 0;
     /// `count` messages, at least one, in the order of arrival.
     virtual void On_messages(metadata_c& connection, const message_view_t* messages,
                              std::size_t count) = 0;
+    /// Of a feed: what happened, in order with the messages. OPENED comes after `On_open`.
+    virtual void On_event(metadata_c& /*connection*/, const event_t& /*event*/) {}
     /// The connection was open and has ended. Last call.
     virtual void On_close(metadata_c& connection, std::uint16_t code, std::string_view reason) = 0;
     /// The connection could not be opened. First and last call.

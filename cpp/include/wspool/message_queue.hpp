@@ -36,8 +36,11 @@ public:
     };
 
     /// Says what `Next` has found. The payload is valid until the next call of the consumer.
+    /// With `generation` 0 it is no message: `event` says what happened; or, while streaming, if
+    /// that is null, the message before was cut off by the end of its connection.
     struct item_t : message_view_t {
         std::uint64_t dropped = 0;  ///< messages dropped right before this one
+        std::shared_ptr<const event_t> event;
     };
     /// Messages that stand one behind the other, for `Next_run`.
     struct run_t {
@@ -45,10 +48,11 @@ public:
         std::size_t count = 0;
     };
 
-    /// With `ready`, events that were armed are posted there as `number`.
+    /// With `ready`, events that were armed are posted there as `number`. `takes_events`: what
+    /// happens to a feed is queued with the messages, and counts as one of them.
     explicit message_queue_c(const queue_bound_t& bound,
                              std::shared_ptr<ready_list_c> ready = nullptr,
-                             std::uint64_t number = 0);
+                             std::uint64_t number = 0, bool takes_events = false);
     ~message_queue_c() override;
 
     // The consumer.
@@ -78,6 +82,13 @@ public:
     bool Arm(unsigned events);
     /// No more messages will come; those that are there can still be taken.
     [[nodiscard]] bool Has_ended() const;
+    /// What waits for the consumer, as far as it has said what it has taken.
+    struct waiting_t {
+        std::size_t messages = 0;
+        std::size_t bytes = 0;
+        std::int64_t since_ns = 0;  ///< Unix time of the oldest; 0: nothing waits
+    };
+    [[nodiscard]] waiting_t Waiting() const;
     /// Messages dropped for want of room since the beginning.
     [[nodiscard]] std::uint64_t Dropped() const;
 
@@ -89,6 +100,8 @@ public:
     verdict_e On_piece(const message_view_t& piece, std::string&& storage) noexcept override;
     void On_rested() noexcept override;
     void On_closing() noexcept override;
+    void On_event(const event_t& event) noexcept override;
+    void On_interrupted() noexcept override;
     void On_room() noexcept override;
     void On_end() noexcept override;
 
@@ -130,6 +143,7 @@ private:
     void skip_rest();
     bool pop(message_view_t& out);
     bool pop_shared(item_t& out);
+    void take_event(item_t& out);
 
     const queue_bound_t bound_;
     const bool hands_over_;  // whole chunks go to the consumer; not where the oldest may be dropped
@@ -137,14 +151,18 @@ private:
     const std::size_t settle_bytes_;
     const std::shared_ptr<ready_list_c> ready_;
     const std::uint64_t number_;
+    const bool takes_events_;
 
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     // All guarded by mutex_. Counts include what the consumer has taken over and not settled.
     std::deque<chunk_ptr> shared_;
-    chunk_ptr spare_;            // empty and open
-    std::size_t messages_ = 0;   // complete ones
-    std::size_t fragments_ = 0;  // entries that others of their message follow
+    std::deque<std::shared_ptr<const event_t>> events_;  // of the marks in all chunks, in order
+    bool is_incomplete_ = false;                         // what was put in last is not final
+    std::int64_t oldest_ns_ = 0;  // Unix time; of what the consumer has taken over, as it said last
+    chunk_ptr spare_;             // empty and open
+    std::size_t messages_ = 0;    // complete ones
+    std::size_t fragments_ = 0;   // entries that others of their message follow
     std::size_t bytes_ = 0;
     std::size_t shared_complete_ = 0;  // complete messages in shared_
     std::uint64_t dropped_ = 0;

@@ -14,6 +14,9 @@ struct message_view_t {
     bool is_ascii = false;         ///< text without a byte above 127; false says nothing
     bool is_first = true;          ///< begins a message; only sinks that ask get fragments
     bool is_final = true;          ///< ends a message
+    /// Which connection of a feed it came from, from 1. 0: no message, but one of the queue's own
+    /// marks.
+    std::uint32_t generation = 1;
 };
 
 }  // namespace wspool

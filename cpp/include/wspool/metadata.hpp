@@ -18,6 +18,7 @@
 #include "wspool/error.hpp"
 #include "wspool/export.hpp"
 #include "wspool/listener.hpp"
+#include "wspool/statistics.hpp"
 
 namespace wspool {
 
@@ -39,16 +40,6 @@ struct response_t {
 struct request_t {
     std::string path;  ///< with the query
     std::vector<std::pair<std::string, std::string>> headers;
-};
-
-/// Counters of one connection.
-struct statistics_t {
-    std::uint64_t messages_received = 0;
-    std::uint64_t bytes_received = 0;  ///< on the socket, TLS and framing included
-    std::uint64_t messages_sent = 0;
-    std::uint64_t bytes_sent = 0;       ///< on the socket, TLS and framing included
-    std::uint64_t pauses = 0;           ///< times reading stopped for a stalled consumer
-    std::uint64_t callback_errors = 0;  ///< exceptions that callbacks let out
 };
 
 /// One connection: its state, and what can be done with it.
@@ -146,6 +137,9 @@ public:
     /// Round-trip time of the latest answered ping; zero before the first.
     [[nodiscard]] virtual std::chrono::nanoseconds Get_latency() const = 0;
     [[nodiscard]] virtual statistics_t Get_statistics() const = 0;
+    /// Of a feed, the number of the connection that was ready last; 0 before the first. 1 without
+    /// reconnection.
+    [[nodiscard]] virtual std::uint32_t Get_generation() const noexcept { return 1; }
     /// Bytes accepted by `Send` and not yet handed to the system.
     [[nodiscard]] virtual std::size_t Get_buffered_amount() const = 0;
 

@@ -8,6 +8,9 @@
 #include <vector>
 
 #include "wspool/export.hpp"
+#include "wspool/log.hpp"
+#include "wspool/proxy.hpp"
+#include "wspool/reconnect.hpp"
 
 namespace wspool {
 
@@ -75,11 +78,38 @@ struct options_t {
     /// Path of a Unix socket to connect to instead of the URI's host and port; empty: TCP. The
     /// URI still says scheme, Host header and path.
     std::string unix_path;
+    /// The proxy to go through. It must not be given with `unix_path`.
+    proxy_t proxy;
+
+    /// Reconnection; with any of the following set, the connection is a feed: a sequence of
+    /// connections behind one handle.
+    reconnect_t reconnect;
+    /// Sent whenever a connection is open, before it counts as ready.
+    std::vector<outgoing_t> subscriptions;
+    /// What must come, in any order, before it counts as ready; within `open_timeout`. Messages
+    /// are held back meanwhile, up to the queue's bound.
+    std::vector<acknowledgement_t> match;
+    /// A connection so old is replaced: a successor is opened, and takes over once it is ready and
+    /// the peer has closed the old one. Zero: never.
+    milliseconds replace_after{0};
+    /// The same feed over so many connections. More than one needs `dedup`.
+    unsigned redundancy = 1;
+    /// JSON Pointers (RFC 6901) to the values that together name a message: of those with the
+    /// same, the first that arrives counts. One of the last 65,536 is known.
+    std::vector<std::string> dedup;
+    /// User code that takes part; null: none.
+    std::shared_ptr<attempt_source_c> source;
+
+    /// Where the connection tells what happens to it; null: nowhere.
+    std::shared_ptr<log_c> log;
 
     milliseconds open_timeout{10'000};   ///< name look-up, TCP, TLS and handshake together
     milliseconds close_timeout{10'000};  ///< for the peer's close frame and the TCP end
     milliseconds ping_interval{20'000};  ///< between keepalive pings
     milliseconds ping_timeout{20'000};   ///< without any byte from the peer after a ping
+    /// Without a message from the peer, whatever pings say; the connection ends with 1011. Not
+    /// while reading is paused.
+    milliseconds idle_timeout{0};
 
     /// Largest message in bytes, after reassembly; larger ones fail the connection with 1009.
     std::size_t max_size = 1024 * 1024;

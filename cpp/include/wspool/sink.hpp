@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "wspool/event.hpp"
 #include "wspool/export.hpp"
 #include "wspool/message_view.hpp"
 
@@ -64,6 +65,10 @@ public:
     /// A fragment, or a message that was put together from several reads or frames. Its payload
     /// is `storage`, which the sink may move away.
     virtual verdict_e On_piece(const message_view_t& piece, std::string&& storage) noexcept = 0;
+    /// Of a feed: what happened, in order with the messages.
+    virtual void On_event(const event_t& /*event*/) noexcept {}
+    /// Of a feed: the rest of a message of which fragments were handed out will not come.
+    virtual void On_interrupted() noexcept {}
     /// Reading goes on after a rest, and nobody asked for it meanwhile.
     virtual void On_rested() noexcept {}
     /// Our close frame has been sent. From now on reading is not paused any more.

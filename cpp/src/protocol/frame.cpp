@@ -1,5 +1,10 @@
 #include "protocol/frame.hpp"
 
+#include <memory>
+#include <string>
+
+#include "protocol/utf8.hpp"
+
 namespace wspool::protocol {
 
 void write_client_frame(char* out, opcode_e opcode, bool final, bool compressed,
@@ -25,6 +30,18 @@ bool is_sendable_close_code(unsigned code) {
     if (code >= 3000 && code <= 4999) return true;
     if (code >= 1000 && code <= 1014) return code != 1004 && code != 1005 && code != 1006;
     return false;
+}
+
+error_ptr check_close(std::uint16_t code, std::string_view reason) {
+    const auto invalid = [](std::string text) {
+        return std::make_unique<error_c>(error_e::INVALID_ARGUMENT, std::move(text));
+    };
+    if (!is_sendable_close_code(code)) {
+        return invalid("code: " + std::to_string(code) + " may not be sent in a close frame");
+    }
+    if (reason.size() > max_close_reason) return invalid("reason: at most 123 bytes of UTF-8");
+    if (!is_utf8(reason.data(), reason.size())) return invalid("reason: must be valid UTF-8");
+    return nullptr;
 }
 
 }  // namespace wspool::protocol

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "wspool/error.hpp"
+
 namespace wspool::protocol {
 
 /// Frame opcodes (RFC 6455 section 5.2).
@@ -52,5 +54,7 @@ void write_client_frame(char* out, opcode_e opcode, bool final, bool compressed,
 
 /// Whether a close code may stand in a frame (RFC 6455 section 7.4 and the IANA registry).
 bool is_sendable_close_code(unsigned code);
+/// Refuses what may not stand in a close frame; the error names the argument.
+error_ptr check_close(std::uint16_t code, std::string_view reason);
 
 }  // namespace wspool::protocol

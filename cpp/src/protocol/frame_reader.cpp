@@ -73,6 +73,7 @@ std::size_t frame_reader::take_slices(const char* data, std::size_t size,
     constexpr unsigned final_text = 0x81;
     constexpr unsigned final_binary = 0x82;
     const std::size_t most = room();
+    std::size_t payload_bytes = 0;
     std::size_t at = 0;
     while (size - at >= 2) {
         const auto* const head = reinterpret_cast<const unsigned char*>(data + at);
@@ -101,9 +102,12 @@ std::size_t frame_reader::take_slices(const char* data, std::size_t size,
             fail(1007, "invalid UTF-8 in text");
             break;
         }
-        out.push_back({{payload, length}, received_ns, is_text, text.is_ascii});
+        out.push_back(
+            {{payload, length}, received_ns, is_text, text.is_ascii, true, true, generation_});
         at += header_size + length;
+        payload_bytes += length;
     }
+    payload_bytes_ += payload_bytes;
     if (at != 0 && peeked_bytes_ != 0) {
         peeked_.reset();
         peeked_bytes_ = 0;
@@ -222,6 +226,7 @@ std::size_t frame_reader::room() const {
 
 void frame_reader::hand_out(bool final) {
     handed_out_ += message_.size();
+    payload_bytes_ += message_.size();
     if (final && !any_fragment_out_ && message_.size() < long_message) {
         sink_.on_joined(std::string_view(message_), is_text_);
         message_.clear();

@@ -62,6 +62,12 @@ public:
         inflater_ = std::make_unique<inflater>(parameters);
     }
 
+    /// What is written into each message; see `message_view_t`.
+    void set_generation(std::uint32_t generation) { generation_ = generation; }
+    [[nodiscard]] std::uint32_t generation() const { return generation_; }
+    /// Of all data frames so far, inflated.
+    [[nodiscard]] std::uint64_t payload_bytes() const { return payload_bytes_; }
+
     /// Reads frames until the input ends, a control frame is complete or something fails.
     /// Returns the bytes consumed; see `has_control()` and `failed()`. Slices of the input are
     /// appended to `out`, stamped with `received_ns`; what else is found goes to the sink, which
@@ -109,6 +115,8 @@ private:
     message_sink& sink_;
     bool fragments_ = false;
     std::size_t max_size_ = static_cast<std::size_t>(-1);
+    std::uint32_t generation_ = 1;
+    std::uint64_t payload_bytes_ = 0;
 
     // The message being put together; valid while in_message_.
     bool in_message_ = false;

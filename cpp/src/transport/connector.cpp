@@ -7,7 +7,7 @@ namespace wspool::transport {
 using asio::ip::tcp;
 
 connector::connector(asio::io_context& io, destination_t destination)
-    : io_(io), destination_(std::move(destination)), resolver_(io), delay_(io) {}
+    : io_(io), destination_(std::move(destination)), delay_(io) {}
 
 void connector::start(handler_t handler) {
     handler_ = std::move(handler);
@@ -21,21 +21,22 @@ void connector::start(handler_t handler) {
         begin({tcp::endpoint(address, destination_.port)});
         return;
     }
-    resolver_.async_resolve(destination_.host, std::to_string(destination_.port),
-                            tcp::resolver::numeric_service,
-                            [self = shared_from_this()](std::error_code error, auto results) {
-                                self->resolved(error, results);
-                            });
+    // Weakly: the query is ours, and dies with us.
+    query_ = resolver::resolve(
+        io_, destination_.host, destination_.port,
+        [me = weak_from_this()](std::error_code error, const resolver::endpoints_t& results) {
+            if (const auto self = me.lock()) self->resolved(error, results);
+        });
 }
 
 void connector::cancel() {
     handler_ = nullptr;
-    resolver_.cancel();
+    query_.cancel();
     delay_.cancel();
     attempts_.clear();
 }
 
-void connector::resolved(std::error_code error, const tcp::resolver::results_type& results) {
+void connector::resolved(std::error_code error, const resolver::endpoints_t& results) {
     if (!handler_) return;
     if (error || results.empty()) {
         finish(std::make_unique<error_c>(
@@ -48,9 +49,9 @@ void connector::resolved(std::error_code error, const tcp::resolver::results_typ
     // Families alternate, beginning with the one the system puts first (RFC 8305 section 4).
     std::vector<endpoint> first;
     std::vector<endpoint> second;
-    const auto family = results.begin()->endpoint().protocol();
+    const auto family = results.front().protocol();
     for (const auto& entry : results) {
-        (entry.endpoint().protocol() == family ? first : second).emplace_back(entry.endpoint());
+        (entry.protocol() == family ? first : second).emplace_back(entry);
     }
     std::vector<endpoint> order;
     for (std::size_t i = 0; i < first.size() || i < second.size(); ++i) {

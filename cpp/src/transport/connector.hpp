@@ -12,6 +12,7 @@
 
 #include <asio.hpp>
 
+#include "transport/resolver.hpp"
 #include "wspool/error.hpp"
 
 namespace wspool::transport {
@@ -46,7 +47,7 @@ private:
     static constexpr std::chrono::milliseconds attempt_delay{250};
     static constexpr std::chrono::milliseconds full_queue_delay{10};
 
-    void resolved(std::error_code error, const asio::ip::tcp::resolver::results_type& results);
+    void resolved(std::error_code error, const resolver::endpoints_t& results);
     void begin(std::vector<endpoint> found);
     void next_attempt();
     void attempted(std::size_t index, std::error_code error);
@@ -57,7 +58,7 @@ private:
     asio::io_context& io_;
     const destination_t destination_;
     handler_t handler_;
-    asio::ip::tcp::resolver resolver_;
+    resolver::query query_;
     asio::steady_timer delay_;
     std::vector<endpoint> addresses_;
     std::vector<std::unique_ptr<socket>> attempts_;

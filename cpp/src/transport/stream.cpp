@@ -1,11 +1,14 @@
 #include "transport/stream.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <system_error>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -16,6 +19,8 @@ namespace {
 
 // Above this, ciphertext waits for the socket before more is made.
 constexpr std::size_t enough_ciphertext = 256 * 1024;
+// Of the ciphertext of a proxy that is read at a time: a TLS record.
+constexpr std::size_t tunnel_piece = 16 * 1024;
 
 #ifdef MSG_NOSIGNAL
 constexpr int send_flags = MSG_NOSIGNAL;
@@ -35,6 +40,37 @@ stream::address_t text_of(const asio::generic::stream_protocol::endpoint& addres
     return {internet.address().to_string(), internet.port()};
 }
 
+void set_int(int descriptor, int level, int name, std::int64_t value) {
+    const int number = static_cast<int>(value);
+    setsockopt(descriptor, level, name, &number, sizeof number);
+}
+
+/// A Unix socket's peer cannot vanish without the system knowing.
+void set_liveness(int descriptor, const stream::liveness_t& liveness) {
+    using std::chrono::duration_cast;
+    using std::chrono::seconds;
+    constexpr int questions = 3;
+    if (liveness.keepalive_idle.count() > 0) {
+        set_int(descriptor, SOL_SOCKET, SO_KEEPALIVE, 1);
+#ifdef TCP_KEEPIDLE
+        set_int(descriptor, IPPROTO_TCP, TCP_KEEPIDLE,
+                duration_cast<seconds>(liveness.keepalive_idle).count());
+#elif defined(TCP_KEEPALIVE)  // of macOS
+        set_int(descriptor, IPPROTO_TCP, TCP_KEEPALIVE,
+                duration_cast<seconds>(liveness.keepalive_idle).count());
+#endif
+#ifdef TCP_KEEPINTVL
+        set_int(descriptor, IPPROTO_TCP, TCP_KEEPINTVL,
+                duration_cast<seconds>(liveness.keepalive_interval).count());
+        set_int(descriptor, IPPROTO_TCP, TCP_KEEPCNT, questions);
+#endif
+    }
+#ifdef TCP_USER_TIMEOUT
+    if (liveness.user_timeout.count() > 0)
+        set_int(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, liveness.user_timeout.count());
+#endif
+}
+
 }  // namespace
 
 stream::address_t stream::local_address() const {
@@ -49,7 +85,7 @@ stream::address_t stream::remote_address() const {
     return unknown ? address_t() : text_of(address);
 }
 
-void stream::adopt(socket_t&& socket) {
+void stream::adopt(socket_t&& socket, const liveness_t& liveness) {
     std::error_code failed;
     const auto address = socket.local_endpoint(failed);
     socket_ = std::move(socket);
@@ -64,6 +100,9 @@ void stream::adopt(socket_t&& socket) {
     std::error_code ignored;
     socket_.native_non_blocking(true, ignored);
     socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+    if (!failed && address.protocol().family() != AF_UNIX) {
+        set_liveness(socket_.native_handle(), liveness);
+    }
 #ifdef SO_NOSIGPIPE
     const int on = 1;
     setsockopt(socket_.native_handle(), SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
@@ -87,12 +126,17 @@ stream::result_e stream::failed_by_system(const char* what, int code) {
     return result_e::failed;
 }
 
-stream::result_e stream::failed_by_tls() {
-    error_ = tls_->take_error();
+stream::result_e stream::failed_by_tls(tls_session& tls) {
+    error_ = tls.take_error();
     return result_e::failed;
 }
 
-stream::result_e stream::receive(char* out, std::size_t size, std::size_t& count) {
+void stream::start_tunnel_tls(std::shared_ptr<const tls_context_c> context,
+                              const std::string& server_name) {
+    tunnel_ = std::make_unique<tls_session>(std::move(context), server_name, true);
+}
+
+stream::result_e stream::receive_from_system(char* out, std::size_t size, std::size_t& count) {
     while (true) {
         const ssize_t got = ::recv(socket_.native_handle(), out, size, 0);
         if (got > 0) {
@@ -108,31 +152,65 @@ stream::result_e stream::receive(char* out, std::size_t size, std::size_t& count
     }
 }
 
-stream::result_e stream::tls_handshake(char* scratch, std::size_t scratch_size) {
+/// What comes from the peer: through the tunnel if there is one.
+stream::result_e stream::receive(char* out, std::size_t size, std::size_t& count) {
+    if (!tunnel_) return receive_from_system(out, size, count);
     while (true) {
-        switch (tls_->handshake()) {
+        const auto step = tunnel_->read(out, size, count);
+        tunnel_->keep_rest();
+        if (count != 0) return result_e::done;
+        if (step == tls_session::step_e::closed) return result_e::end;
+        if (step == tls_session::step_e::failed) return failed_by_tls(*tunnel_);
+        std::array<char, tunnel_piece> ciphertext;
+        std::size_t got = 0;
+        const result_e received = receive_from_system(ciphertext.data(), ciphertext.size(), got);
+        if (received != result_e::done) return received;
+        tunnel_->feed(ciphertext.data(), got);
+        tunnel_->keep_rest();
+    }
+}
+
+stream::result_e stream::handshake(tls_session& tls, char* scratch, std::size_t scratch_size,
+                                   bool in_tunnel) {
+    while (true) {
+        switch (tls.handshake()) {
             case tls_session::step_e::done:
-                tls_->keep_rest();
-                more_ = tls_->has_input();  // the server may speak first
+                tls.keep_rest();
+                more_ = tls.has_input();  // the server may speak first
                 return result_e::done;
             case tls_session::step_e::closed:
                 return result_e::end;
             case tls_session::step_e::failed:
-                return failed_by_tls();
+                return failed_by_tls(tls);
             case tls_session::step_e::wants_read:
                 break;
         }
         std::size_t count = 0;
-        const result_e got = receive(scratch, scratch_size, count);
+        const result_e got = in_tunnel ? receive(scratch, scratch_size, count)
+                                       : receive_from_system(scratch, scratch_size, count);
         if (got != result_e::done) return got;
-        tls_->feed(scratch, count);
+        tls.feed(scratch, count);
+        if (!in_tunnel) tls.keep_rest();
     }
+}
+
+stream::result_e stream::tls_handshake(char* scratch, std::size_t scratch_size) {
+    return handshake(*tls_, scratch, scratch_size, true);
+}
+
+stream::result_e stream::tunnel_handshake() {
+    std::array<char, tunnel_piece> scratch;
+    return handshake(*tunnel_, scratch.data(), scratch.size(), false);
 }
 
 stream::result_e stream::read(char* out, std::size_t size, char* scratch, std::size_t scratch_size,
                               std::size_t& count) {
     more_ = false;
-    if (!tls_) return receive(out, size, count);
+    if (!tls_) {
+        const result_e got = receive(out, size, count);
+        more_ = tunnel_ && got == result_e::done && tunnel_->has_input();
+        return got;
+    }
     bool received = false;
     while (true) {
         switch (tls_->read(out, size, count)) {
@@ -144,13 +222,16 @@ stream::result_e stream::read(char* out, std::size_t size, char* scratch, std::s
                 if (count != 0) more_ = true;  // the end comes with the next read
                 return count != 0 ? result_e::done : result_e::end;
             case tls_session::step_e::failed:
-                if (count == 0) return failed_by_tls();
+                if (count == 0) return failed_by_tls(*tls_);
                 more_ = true;  // what was read before goes out first
                 return result_e::done;
             case tls_session::step_e::wants_read:
                 break;
         }
-        if (count != 0 || received) return count != 0 ? result_e::done : result_e::would_block;
+        if (count != 0 || received) {
+            more_ = tunnel_ && tunnel_->has_input();
+            return count != 0 ? result_e::done : result_e::would_block;
+        }
         std::size_t fed = 0;
         const result_e got = receive(scratch, scratch_size, fed);
         if (got != result_e::done) return got;
@@ -171,8 +252,7 @@ std::size_t stream::write(const char* bytes, std::size_t size) {
     return 0;
 }
 
-stream::result_e stream::flush() {
-    byte_buffer& buffer = tls_ ? tls_->output() : out_;
+stream::result_e stream::send_all(byte_buffer& buffer) {
     while (!buffer.empty()) {
         const ssize_t sent =
             ::send(socket_.native_handle(), buffer.data(), buffer.size(), send_flags);
@@ -184,13 +264,27 @@ stream::result_e stream::flush() {
         bytes_out_ += static_cast<std::uint64_t>(sent);
         buffer.consume(static_cast<std::size_t>(sent));
     }
-    return write_failed_ ? failed_by_tls() : result_e::done;
+    return result_e::done;
+}
+
+stream::result_e stream::flush() {
+    byte_buffer& buffer = tls_ ? tls_->output() : out_;
+    if (tunnel_ && !buffer.empty()) {
+        const bool encrypted = tunnel_->write(buffer.data(), buffer.size());
+        buffer.clear();
+        if (!encrypted) return failed_by_tls(*tunnel_);
+    }
+    const result_e sent = send_all(tunnel_ ? tunnel_->output() : buffer);
+    if (sent != result_e::done) return sent;
+    return write_failed_ ? failed_by_tls(*tls_) : result_e::done;
 }
 
 void stream::finish() {
-    if (tls_) {
-        tls_->shut_down();
-        flush();
+    if (tls_) tls_->shut_down();
+    if (tls_ || tunnel_) flush();
+    if (tunnel_) {
+        tunnel_->shut_down();
+        send_all(tunnel_->output());
     }
     std::error_code ignored;
     socket_.shutdown(socket_t::shutdown_send, ignored);

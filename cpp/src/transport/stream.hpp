@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -35,14 +36,27 @@ public:
     /// Empty and 0 where the system does not know, as after a loss.
     [[nodiscard]] address_t local_address() const;
     [[nodiscard]] address_t remote_address() const;
+    /// How the system finds a peer that is gone without a word. Zero leaves that to the system.
+    struct liveness_t {
+        std::chrono::milliseconds keepalive_idle{30'000};      ///< silence before TCP asks
+        std::chrono::milliseconds keepalive_interval{10'000};  ///< between questions, three in all
+        std::chrono::milliseconds user_timeout{0};  ///< for what was sent to be acknowledged
+    };
     /// Takes a connected socket, and sets what every connection wants: no Nagle, no blocking, no
-    /// SIGPIPE.
-    void adopt(socket_t&& socket);
+    /// SIGPIPE, TCP's own keepalive.
+    void adopt(socket_t&& socket, const liveness_t& liveness);
 
     /// See `tls_session`.
     void start_tls(std::shared_ptr<const tls_context_c> context, const std::string& server_name,
                    bool identifies_itself);
     [[nodiscard]] bool is_tls() const { return tls_ != nullptr; }
+    /// Whether what is written goes to the socket as it is.
+    [[nodiscard]] bool is_plain() const { return !tls_ && !tunnel_; }
+    /// TLS to a proxy: everything else goes through it, `start_tls` included.
+    void start_tunnel_tls(std::shared_ptr<const tls_context_c> context,
+                          const std::string& server_name);
+    /// As `tls_handshake`, of that.
+    result_e tunnel_handshake();
     /// One step of the TLS handshake: `would_block` means wait for readability, after `flush`.
     result_e tls_handshake(char* scratch, std::size_t scratch_size);
 
@@ -58,8 +72,13 @@ public:
     /// Gives to the system what it takes. `done`: nothing is left.
     result_e flush();
     /// Frees the memory of output that has gone.
-    void shrink() { (tls_ ? tls_->output() : out_).shrink(); }
-    [[nodiscard]] std::size_t unsent() const { return out_.size() + tls_unsent(); }
+    void shrink() {
+        (tls_ ? tls_->output() : out_).shrink();
+        if (tunnel_) tunnel_->output().shrink();
+    }
+    [[nodiscard]] std::size_t unsent() const {
+        return out_.size() + tls_unsent() + (tunnel_ ? tunnel_->output().size() : 0);
+    }
 
     template <typename Handler>
     void wait_readable(Handler&& handler) {
@@ -82,11 +101,15 @@ public:
 private:
     [[nodiscard]] std::size_t tls_unsent() const { return tls_ ? tls_->output().size() : 0; }
     result_e receive(char* out, std::size_t size, std::size_t& count);
+    result_e receive_from_system(char* out, std::size_t size, std::size_t& count);
+    result_e send_all(byte_buffer& buffer);
+    result_e handshake(tls_session& tls, char* scratch, std::size_t scratch_size, bool in_tunnel);
     result_e failed_by_system(const char* what, int code);
-    result_e failed_by_tls();
+    result_e failed_by_tls(tls_session& tls);
 
     socket_t socket_;
     std::unique_ptr<tls_session> tls_;
+    std::unique_ptr<tls_session> tunnel_;
     byte_buffer out_;  // of a plain stream
     bool more_ = false;
     bool write_failed_ = false;  // TLS takes nothing any more

@@ -1,5 +1,7 @@
 #include "transport/tls_context.hpp"
 
+#include "transport/tls_session.hpp"
+
 #include <array>
 #include <map>
 #include <mutex>
@@ -38,6 +40,35 @@ std::shared_ptr<const tls_context_c> default_tls_context(const std::string& ca_f
         context = tls_context_c::Create(options, error);
     }
     return context;
+}
+
+void tls_resumption::keep(const std::string& server, session_ptr one) {
+    const std::lock_guard lock(mutex_);
+    if (sessions_.size() >= most_servers && sessions_.count(server) == 0) {
+        sessions_.erase(sessions_.begin());
+    }
+    auto& of_server = sessions_[server];
+    of_server.push_back(std::move(one));
+    if (of_server.size() > most_of_a_server) of_server.pop_front();
+}
+
+tls_resumption::session_ptr tls_resumption::take(const std::string& server) {
+    const std::lock_guard lock(mutex_);
+    const auto found = sessions_.find(server);
+    if (found == sessions_.end()) return nullptr;
+    auto& of_server = found->second;
+    session_ptr one;
+    while (!of_server.empty() && !one) {
+        one = std::move(of_server.back());  // the latest is the likeliest to be accepted
+        of_server.pop_back();
+        if (SSL_SESSION_is_resumable(one.get()) == 0) one.reset();
+    }
+    if (one && SSL_SESSION_get_protocol_version(one.get()) < TLS1_3_VERSION) {
+        SSL_SESSION_up_ref(one.get());
+        of_server.push_back(session_ptr(one.get()));
+    }
+    if (of_server.empty()) sessions_.erase(found);
+    return one;
 }
 
 }  // namespace transport
@@ -158,7 +189,10 @@ std::shared_ptr<const tls_context_c> tls_context_c::Create(const tls_options_t& 
     // nanoseconds, and a busy connection reads many records a turn.
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    state->resumption = std::make_unique<transport::tls_resumption>();
+    SSL_CTX_set_session_cache_mode(context,
+                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, transport::tls_session::keep_session);
     if (!options.ciphers.empty() &&
         SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) != 1) {
         error = bad("ciphers", take_openssl_error());

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <deque>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include <openssl/ssl.h>
@@ -9,6 +13,33 @@
 
 namespace wspool {
 
+namespace transport {
+
+/// TLS sessions for the next connections to the same servers with the same settings (RFC 8446
+/// section 2.2): a handshake with them is shorter, and the server sends no certificate. Bounded.
+///
+/// Thread safety: any thread.
+class tls_resumption {
+public:
+    struct free_session {
+        void operator()(SSL_SESSION* one) const { SSL_SESSION_free(one); }
+    };
+    using session_ptr = std::unique_ptr<SSL_SESSION, free_session>;
+
+    static constexpr std::size_t most_servers = 256;
+    static constexpr std::size_t most_of_a_server = 8;
+
+    void keep(const std::string& server, session_ptr one);
+    /// Null if there is none. A ticket of TLS 1.3 is handed out once (RFC 8446 appendix C.4).
+    session_ptr take(const std::string& server);
+
+private:
+    std::mutex mutex_;
+    std::map<std::string, std::deque<session_ptr>> sessions_;  // guarded by mutex_
+};
+
+}  // namespace transport
+
 struct tls_context_c::impl {
     struct free_context {
         void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
@@ -16,6 +47,7 @@ struct tls_context_c::impl {
     std::unique_ptr<SSL_CTX, free_context> context;
     bool verify = true;
     bool check_hostname = true;
+    std::unique_ptr<transport::tls_resumption> resumption;
 };
 
 namespace transport {

@@ -74,7 +74,8 @@ tls_session::tls_session(std::shared_ptr<const tls_context_c> context,
                          const std::string& server_name, bool identifies_itself)
     : context_(std::move(context)),
       ssl_(SSL_new(context_->Get_impl().context.get())),
-      server_name_(server_name) {
+      server_name_(server_name),
+      resumed_as_(server_name + (identifies_itself ? "" : " anonymous")) {
     BIO* bio = BIO_new(bio_calls::method());
     if (!ssl_ || bio == nullptr) {
         BIO_free(bio);
@@ -97,12 +98,23 @@ tls_session::tls_session(std::shared_ptr<const tls_context_c> context,
             X509_VERIFY_PARAM_set1_host(parameters, server_name.c_str(), server_name.size());
         }
     }
+    SSL_set_app_data(ssl_.get(), this);
+    if (const auto earlier = settings.resumption->take(resumed_as_)) {
+        SSL_set_session(ssl_.get(), earlier.get());
+    }
     // Else each record costs two calls of the BIO.
     SSL_set_read_ahead(ssl_.get(), 1);
     SSL_set_connect_state(ssl_.get());
 }
 
 tls_session::~tls_session() = default;
+
+int tls_session::keep_session(SSL* ssl, SSL_SESSION* session) {
+    const auto* const self = static_cast<tls_session*>(SSL_get_app_data(ssl));
+    self->context_->Get_impl().resumption->keep(self->resumed_as_,
+                                                tls_resumption::session_ptr(session));
+    return 1;  // it is ours now
+}
 
 void tls_session::feed(const char* bytes, std::size_t size) {
     keep_rest();

@@ -43,6 +43,9 @@ public:
     /// Sends close_notify.
     void shut_down();
 
+    /// OpenSSL's callback for a session that may be resumed later.
+    static int keep_session(SSL* ssl, SSL_SESSION* session);
+
     /// Ciphertext for the peer.
     [[nodiscard]] byte_buffer& output() { return output_; }
     /// What failed; after a step returned `failed`.
@@ -58,6 +61,7 @@ private:
     std::shared_ptr<const tls_context_c> context_;
     std::unique_ptr<SSL, free_ssl> ssl_;
     std::string server_name_;
+    std::string resumed_as_;  // the name, and whether we identify ourselves
     const char* input_ = nullptr;
     std::size_t input_size_ = 0;
     byte_buffer kept_;

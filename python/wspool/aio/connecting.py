@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Generator
+import time
+from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING, Any
 
 from wspool.pull import PullConnection, endpoint_of
+from wspool.reconnecting import Reconnect
 
 from .connection import ClientConnection
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from wspool.options import ConnectionOptions
+    from wspool.options import ConnectionOptions, URISource
     from wspool.pool import EndpointPool
 
 __all__ = ["connect", "unix_connect"]
@@ -26,8 +29,14 @@ class connect:  # noqa: N801
 
     With ``await`` you close the connection yourself. Cancelling it gives the connection up.
 
+    ``async for ws in connect(uri)`` makes one connection after the other: the next when the body
+    has ended, by ``continue`` for one, or by a ``ConnectionClosed`` that it handles. The last is
+    closed before. Attempts that fail are made again, and wait, as ``reconnect`` says, by default as
+    ``Reconnect()``; what it gives up for is raised.
+
     Args:
-        uri: ``ws://`` or ``wss://`` (RFC 6455 section 3), with user and password if need be.
+        uri: ``ws://`` or ``wss://`` (RFC 6455 section 3), with user and password if need be; or a
+            function that returns one, called before each attempt on a thread of its own.
         pool: Whose endpoint it runs on, the next in turn; None takes ``EndpointPool.instance()``.
         options: See ``wspool.Options``. ``write_limit`` is 1 MiB here unless given.
 
@@ -41,7 +50,11 @@ class connect:  # noqa: N801
     """
 
     def __init__(
-        self, uri: str, *, pool: EndpointPool | None = None, **options: Unpack[ConnectionOptions]
+        self,
+        uri: URISource,
+        *,
+        pool: EndpointPool | None = None,
+        **options: Unpack[ConnectionOptions],
     ) -> None:
         self._uri = uri
         self._pool = pool
@@ -63,6 +76,24 @@ class connect:  # noqa: N801
     ) -> None:
         assert self._connection is not None
         await self._connection.__aexit__(exc_type, exc_value, traceback)
+
+    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
+        reconnect = self._options.reconnect or Reconnect()
+        options = dataclasses.replace(self._options, reconnect=reconnect)
+        failures = 0
+        while True:
+            connection = ClientConnection(endpoint_of(self._pool), options)
+            await connection._open(  # noqa: SLF001
+                self._uri, options, until_open=True, failures=failures
+            )
+            opened = time.monotonic()
+            try:
+                async with connection:
+                    yield connection
+            finally:
+                connection.abort()
+            stable = time.monotonic() - opened >= reconnect.stable_after
+            failures = 1 if stable else failures + 1
 
     async def _open(self) -> ClientConnection:
         connection = ClientConnection(endpoint_of(self._pool), self._options)

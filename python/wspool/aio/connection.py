@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from wspool.options import Options
+    from wspool.options import Options, URISource
     from wspool.pool import Endpoint
 
 __all__ = ["ClientConnection"]
@@ -65,10 +65,16 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
         # Done when the message that is being sent in fragments is complete; None without one.
         self._sending_fragments: asyncio.Future[None] | None = None
 
-    async def _open(self, uri: str, options: Options) -> None:
+    async def _open(
+        self, uri: URISource, options: Options, *, until_open: bool = False, failures: int = 0
+    ) -> None:
         number = self._watcher.add(self)
         try:
-            self._start(uri, options, self._watcher.ready, number)
+            self._start(
+                *(uri, options, self._watcher.ready, number),
+                until_open=until_open,
+                failures=failures,
+            )
         except BaseException:
             self._watcher.remove(number)
             raise
@@ -260,10 +266,13 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
                     await asyncio.sleep(0)
                 ended = self._has_ended()
                 fragment = self._next_fragment()
-                if fragment is not None:
+                if isinstance(fragment, tuple):
                     yield decoder(fragment)
                     if fragment[2]:
                         return
+                elif fragment is not None:  # an event
+                    yield fragment
+                    return
                 elif ended:
                     raise self.closed_exception()
                 else:

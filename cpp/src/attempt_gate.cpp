@@ -1,0 +1,84 @@
+#include "attempt_gate.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <iterator>
+
+#include "process.hpp"
+
+namespace wspool::detail {
+
+namespace {
+
+// While as many as may are under way, the next one looks again after so long.
+constexpr std::int64_t look_again = 250'000'000;
+// Above this many hosts those of which there is nothing to know are forgotten.
+constexpr std::size_t many_hosts = 1024;
+
+}  // namespace
+
+attempt_gate& attempt_gate::of_process() {
+    // Never destroyed: endpoints may outlive the end of main(). After fork() nobody else is there,
+    // and the parent's lock may be held for good: so a new one is made, and that one left alone.
+    static std::atomic<attempt_gate*> current{new attempt_gate};
+    static std::atomic<unsigned> generation{process_generation()};
+    unsigned known = generation.load();
+    const unsigned now = process_generation();
+    if (known != now && generation.compare_exchange_strong(known, now)) {
+        current.store(new attempt_gate);
+    }
+    return *current.load();
+}
+
+std::int64_t attempt_gate::ask(const std::string& host, std::int64_t now) {
+    const std::lock_guard lock(mutex_);
+    host_t& one = hosts_[host];
+    if (now < one.held_until) return one.held_until - now;
+    if (one.failing) {
+        if (now < one.next) return one.next - now;
+        if (one.under_way >= one.window) return look_again;
+        // Those that may be under way together are not spaced: each is as good as proven.
+        if (one.window == 1) one.next = now + interval;
+    }
+    ++one.under_way;
+    return 0;
+}
+
+void attempt_gate::enter(const std::string& host) {
+    const std::lock_guard lock(mutex_);
+    ++hosts_[host].under_way;
+}
+
+void attempt_gate::settled(const std::string& host, outcome_e outcome, std::int64_t now) {
+    const std::lock_guard lock(mutex_);
+    host_t& one = hosts_[host];
+    if (one.under_way > 0) --one.under_way;
+    if (outcome == outcome_e::FAILED) {
+        one.failing = true;
+        one.window = 1;
+        one.next = std::max(one.next, now + interval);
+    } else if (outcome == outcome_e::PROVEN && one.failing) {
+        one.window *= 2;
+        one.next = 0;
+        if (one.window >= healthy_from) one = {false, 1, one.under_way, 0, one.held_until};
+    }
+    if (hosts_.size() > many_hosts) forget_idle(now);
+}
+
+void attempt_gate::hold(const std::string& host, std::int64_t duration, std::int64_t now) {
+    const std::lock_guard lock(mutex_);
+    host_t& one = hosts_[host];
+    one.held_until = std::max(one.held_until, now + std::min(duration, longest_hold));
+}
+
+/// mutex_ is held.
+void attempt_gate::forget_idle(std::int64_t now) {
+    for (auto host = hosts_.begin(); host != hosts_.end();) {
+        const host_t& one = host->second;
+        const bool idle = one.under_way == 0 && now >= one.held_until &&
+                          (!one.failing || now > one.next + 100 * interval);
+        host = idle ? hosts_.erase(host) : std::next(host);
+    }
+}
+
+}  // namespace wspool::detail

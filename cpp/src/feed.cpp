@@ -1,0 +1,386 @@
+/// What comes together from the links; loop thread.
+
+#include "feed.hpp"
+
+#include <algorithm>
+
+#include "endpoint_core.hpp"
+#include "log.hpp"
+#include "process.hpp"
+#include "protocol/uri.hpp"
+
+namespace wspool::detail {
+
+namespace {
+
+std::string without_credentials(const std::string& uri) {
+    protocol::uri_t parts;
+    std::string why;
+    return protocol::parse_uri(uri, parts, why) ? parts.without_credentials() : uri;
+}
+
+}  // namespace
+
+feed::feed(std::shared_ptr<endpoint_core> core, int id, std::string uri, options_t options,
+           std::shared_ptr<const tls_context_c> tls, consumer_t consumer)
+    : core_(std::move(core)),
+      loop_(core_->loop),
+      id_(id),
+      process_(process_generation()),
+      uri_(std::move(uri)),
+      uri_text_(without_credentials(uri_)),
+      options_(std::move(options)),
+      tls_(std::move(tls)),
+      has_sink_(consumer.sink != nullptr),
+      listener_(std::move(consumer.listener)),
+      sink_(std::move(consumer.sink)) {
+    if (!options_.dedup.empty()) arrivals_ = std::make_unique<first_arrivals>(options_.dedup);
+}
+
+feed::~feed() = default;
+
+void feed::start() {
+    if (phase_ != phase_e::RUNNING) return;
+    for (unsigned i = 0; i < options_.redundancy; ++i) {
+        links_.push_back(std::make_shared<feed_link>(self(), false));
+    }
+    for (const auto& link : std::vector(links_)) link->start();
+}
+
+bool feed::wants_fragments() const {
+    // Whole messages are needed to look at, and to keep apart where there are two connections.
+    return sink_ && sink_->Wants_fragments() && !arrivals_ && options_.match.empty() &&
+           options_.replace_after.count() == 0;
+}
+
+std::size_t feed::read_size() const {
+    return sink_ ? sink_->Read_size() : static_cast<std::size_t>(-1);
+}
+
+// --- attempts
+
+void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> answer) {
+    if (!options_.source || !options_.source->Prepares()) {
+        return answer(nullptr,
+                      {uri_, options_.additional_headers, options_.subscriptions, options_.proxy});
+    }
+    // User code: as a callback, and its answer comes back to the loop.
+    loop_->turn().add([self = self(), attempt, answer = std::move(answer)] {
+        self->guarded([&] {
+            self->options_.source->Prepare(
+                attempt, [self, answer](error_ptr error, attempt_t made) {
+                    // std::function wants to be copied.
+                    const auto shared = std::make_shared<error_ptr>(std::move(error));
+                    self->loop_->post([answer, shared, made = std::move(made)] {
+                        answer(std::move(*shared), made);
+                    });
+                });
+        });
+    });
+}
+
+void feed::judge(const error_c& error, bool was_open, bool by_default,
+                 std::function<void(bool)> answer) {
+    if (!options_.source || !options_.source->Judges()) return answer(by_default);
+    loop_->turn().add([self = self(), error, was_open, by_default, answer = std::move(answer)] {
+        self->guarded([&] {
+            self->options_.source->Judge(*self, error, was_open, by_default,
+                                         [self, answer](bool again) {
+                                             self->loop_->post([answer, again] { answer(again); });
+                                         });
+        });
+    });
+}
+
+error_ptr feed::make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
+                             std::shared_ptr<session>& out) {
+    options_t options = options_;
+    options.additional_headers = attempt.additional_headers;
+    options.proxy = attempt.proxy;
+    return core_->make_session(attempt.uri, {nullptr, std::move(link)}, std::move(options), tls_,
+                               out);
+}
+
+void feed::connecting(const std::shared_ptr<session>& one) {
+    const std::lock_guard lock(mutex_);
+    if (sessions_.empty()) latest_ = one;
+}
+
+void feed::failed(const session* attempt, const error_c& error) {
+    set_error(std::make_shared<const error_c>(error));
+    const std::lock_guard lock(mutex_);
+    if (attempt != nullptr) retired_.add(attempt->Get_statistics());
+    ++failures_;
+}
+
+void feed::ready(feed_link& link, unsigned attempts) {
+    generation_.store(link.generation());
+    {
+        const std::lock_guard lock(mutex_);
+        latest_ = link.connection();
+        sessions_.push_back(latest_);
+        error_.reset();
+        if (has_been_open_) ++reconnects_;
+    }
+    has_been_open_ = true;
+    if (successor_.get() == &link) successor_.reset();
+    update_status();
+    const std::int64_t now = runtime::unix_now();
+    if (sink_) {
+        if (!std::exchange(sink_opened_, true)) sink_->On_open(*this);
+    } else {
+        loop_->turn().add(
+            [self = self()] { self->guarded([&] { self->listener_->On_open(*self); }); });
+    }
+    event_t event;
+    event.generation = link.generation();
+    event.time_ns = now;
+    event.attempt = attempts;
+    if (loss_) {
+        event.kind = event_t::kind_e::GAP;
+        event.since_ns = loss_->since_ns;
+        event.reason = loss_->reason;
+        emit(event);
+        loss_.reset();
+        event.since_ns = 0;
+        event.reason.clear();
+    }
+    event.kind = event_t::kind_e::OPENED;
+    emit(event);
+}
+
+void feed::lost(feed_link& link, const session& ended) {
+    const auto statistics = ended.Get_statistics();
+    const auto error = ended.Get_error();
+    bool none_left = false;
+    {
+        const std::lock_guard lock(mutex_);
+        retired_.add(statistics);
+        sessions_.erase(std::remove_if(sessions_.begin(), sessions_.end(),
+                                       [&](const auto& one) { return one.get() == &ended; }),
+                        sessions_.end());
+        none_left = sessions_.empty();
+        if (!none_left) latest_ = sessions_.back();
+    }
+    if (sink_) sink_->On_interrupted();
+    set_error(error);
+    update_status();
+    emit_closed(link.generation(), ended);
+    // A gap begins when the last connection is lost, and not if a successor holds what follows.
+    if (none_left && phase_ == phase_e::RUNNING && !(successor_ && successor_->is_holding())) {
+        const auto received = ended.Received_close();
+        loss_ = {statistics.last_received_ns,
+                 received ? "close frame " + std::to_string(received->code) +
+                                (received->reason.empty() ? "" : " " + received->reason)
+                 : error ? error->Error_msg()
+                         : "the connection was lost"};
+    }
+    if (successor_ && successor_.get() != &link) successor_->take_over();
+}
+
+void feed::ended(feed_link& link) {
+    const auto keep = self();
+    if (successor_.get() == &link) {
+        successor_.reset();
+        // The old one goes on; and where it has none any more, it has ended before.
+    }
+    links_.erase(std::remove_if(links_.begin(), links_.end(),
+                                [&](const auto& one) { return one.get() == &link; }),
+                 links_.end());
+    if (links_.empty()) end();
+}
+
+void feed::replace(feed_link& link) {
+    if (phase_ != phase_e::RUNNING || successor_ || !link.is_ready()) return;
+    successor_ = std::make_shared<feed_link>(self(), true);
+    replaced_ = link.shared_from_this();
+    links_.push_back(successor_);
+    successor_->start();
+}
+
+void feed::succeeding() {
+    const auto old = replaced_.lock();
+    if (!old || !old->is_ready()) return successor_->take_over();
+    // A connection that is being closed cannot push back any more, so a slow consumer comes first.
+    if (old->connection()->is_paused()) {
+        retire_when_resumed_ = true;
+    } else {
+        old->retire();
+    }
+}
+
+void feed::log(log_c::level_e level, const std::string& text) {
+    write_log(*loop_, options_.log, level, "reconnect", uri_text_ + ": " + text);
+}
+
+// --- what the links receive
+
+void feed::emit(const event_t& event) {
+    if (sink_) return sink_->On_event(event);
+    loop_->turn().add([self = self(), event] {
+        self->guarded([&] { self->listener_->On_event(*self, event); });
+    });
+}
+
+void feed::emit_closed(std::uint32_t generation, const session& ended) {
+    event_t event;
+    event.kind = event_t::kind_e::CLOSED;
+    event.generation = generation;
+    event.time_ns = runtime::unix_now();
+    const auto received = ended.Received_close();
+    event.code = received ? received->code : std::uint16_t{1006};
+    const auto error = ended.Get_error();
+    event.reason = received ? received->reason : error ? error->Error_msg() : std::string();
+    emit(event);
+}
+
+sink_c::verdict_e feed::hand_on(incoming_t& incoming) {
+    if (arrivals_) {
+        firsts_.clear();
+        incoming_t first;
+        for (std::size_t i = 0; i < incoming.count; ++i) {
+            if (!arrivals_->is_first(incoming.messages[i])) {
+                duplicates_.fetch_add(1, std::memory_order_relaxed);
+                continue;
+            }
+            firsts_.push_back(incoming.messages[i]);
+            first.bytes += incoming.messages[i].payload.size();
+        }
+        if (firsts_.empty()) return sink_c::verdict_e::GO_ON;
+        first.messages = firsts_.data();
+        first.count = firsts_.size();
+        if (sink_) return sink_->On_messages(first);
+        return hand_to_listener(first.messages, first.count, incoming.block != nullptr);
+    }
+    if (sink_) return sink_->On_messages(incoming);
+    return hand_to_listener(incoming.messages, incoming.count, incoming.block != nullptr);
+}
+
+sink_c::verdict_e feed::hand_on_piece(const message_view_t& piece, std::string&& storage) {
+    if (arrivals_ && !arrivals_->is_first(piece)) {
+        duplicates_.fetch_add(1, std::memory_order_relaxed);
+        return sink_c::verdict_e::GO_ON;
+    }
+    if (sink_) return sink_->On_piece(piece, std::move(storage));
+    auto& turn = loop_->turn();
+    message_view_t kept = piece;
+    kept.payload = turn.keep(std::move(storage));
+    return hand_to_listener(&kept, 1, true);
+}
+
+/// Messages go to user code between two turns, as those of a single connection do. `in_block`:
+/// their payloads stay until the end of the turn.
+sink_c::verdict_e feed::hand_to_listener(const message_view_t* messages, std::size_t count,
+                                         bool in_block) {
+    if (phase_ == phase_e::CLOSING && is_backlog_full()) return sink_c::verdict_e::GO_ON;
+    auto& turn = loop_->turn();
+    auto& all = turn.messages();
+    const std::size_t before = all.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        message_view_t message = messages[i];
+        if (!in_block) message.payload = turn.keep(std::string(message.payload));
+        all.push_back(message);
+    }
+    turn.append_done(self(), before);
+    return is_backlog_full() ? sink_c::verdict_e::PAUSE : sink_c::verdict_e::GO_ON;
+}
+
+bool feed::is_backlog_full() const {
+    return aside_messages_.load() >= options_.queue.messages ||
+           aside_bytes_.load() >= options_.queue.bytes;
+}
+
+void feed::rested() {
+    if (sink_) sink_->On_rested();
+}
+
+void feed::room() {
+    if (sink_) sink_->On_room();
+}
+
+void feed::closing() {
+    if (sink_ && phase_ == phase_e::CLOSING) sink_->On_closing();
+}
+
+// --- delivering
+
+void feed::deliver(const message_view_t* messages, std::size_t count) noexcept {
+    guarded([&] {
+        if (!gate_.is_shut()) listener_->On_messages(*this, messages, count);
+    });
+}
+
+void feed::set_aside(std::size_t messages, std::size_t bytes) {
+    aside_messages_.fetch_add(messages);
+    aside_bytes_.fetch_add(bytes);
+    if (!is_backlog_full()) return;
+    for (const auto& link : links_) link->pause_reading();
+}
+
+void feed::caught_up(std::size_t messages, std::size_t bytes) {
+    const std::size_t left_messages = aside_messages_.fetch_sub(messages) - messages;
+    const std::size_t left_bytes = aside_bytes_.fetch_sub(bytes) - bytes;
+    if (left_messages > options_.queue.low_messages || left_bytes > options_.queue.bytes / 4)
+        return;
+    Resume_reading();
+}
+
+websocketpp::connection_hdl feed::handle() const {
+    const auto one = current();
+    return one ? one->handle() : websocketpp::connection_hdl();
+}
+
+void feed::report(std::exception_ptr exception) noexcept {
+    callback_errors_.fetch_add(1, std::memory_order_relaxed);
+    if (listener_) listener_->On_error(*this, std::move(exception));
+}
+
+// --- the end
+
+void feed::update_status() {
+    if (phase_ != phase_e::RUNNING) return;
+    const bool is_open = std::any_of(links_.begin(), links_.end(),
+                                     [](const auto& link) { return link->is_ready(); });
+    // A close() that is on its way to the loop has said CLOSING.
+    status_e expected = is_open ? status_e::CONNECTING : status_e::OPENED;
+    status_.compare_exchange_strong(expected, is_open ? status_e::OPENED : status_e::CONNECTING);
+}
+
+void feed::end() {
+    if (phase_ == phase_e::ENDED) return;
+    phase_ = phase_e::ENDED;
+    status_.store(has_been_open_ ? status_e::CLOSED : status_e::FAILED);
+    if (sink_) return announce_end();
+    loop_->turn().add([self = self()] {
+        self->guarded([&] {
+            if (self->status_.load() == status_e::FAILED) {
+                auto error = self->Get_error();
+                if (!error) {
+                    error = std::make_shared<const error_c>(error_e::ABORTED,
+                                                            "the connection was aborted");
+                }
+                return self->listener_->On_fail(*self, *error);
+            }
+            const auto received = self->Received_close();
+            self->listener_->On_close(*self, received ? received->code : std::uint16_t{1006},
+                                      received ? received->reason : std::string());
+        });
+        self->announce_end();
+    });
+}
+
+/// After the last callback; on the delivering thread, with a sink on the loop's.
+void feed::announce_end() {
+    const auto keep = self();
+    if (sink_) {
+        sink_->On_end();
+        sink_.reset();
+    }
+    listener_.reset();
+    core_->remove(id_);
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    ended_changed_.notify_all();
+}
+
+}  // namespace wspool::detail

@@ -1,0 +1,200 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <asio.hpp>
+
+#include "connection_base.hpp"
+#include "feed_link.hpp"
+#include "first_arrivals.hpp"
+#include "runtime/callback_gate.hpp"
+#include "runtime/delivery.hpp"
+#include "session.hpp"
+#include "wspool/options.hpp"
+#include "wspool/record_picker.hpp"
+
+namespace wspool::detail {
+
+/// One handle for a sequence of connections: reconnection, subscriptions, replacement, redundancy.
+///
+/// Each `feed_link` makes one connection after the other; a feed has one, or `redundancy` of them,
+/// and one more while a connection is being replaced. What they receive comes together here, and
+/// goes on to the one sink or listener that the user gave.
+///
+/// Who owns what:
+/// - the loop's thread: the links, the sink, what has happened so far;
+/// - mutex_: what is kept for questions from other threads;
+/// - atomics: status, generation, the backlog of a stalled listener.
+/// No lock is held while user code runs.
+///
+/// feed_api.cpp is the part that any thread may call.
+class feed final : public connection_base, public runtime::consumer {
+public:
+    feed(std::shared_ptr<endpoint_core> core, int id, std::string uri, options_t options,
+         std::shared_ptr<const tls_context_c> tls, consumer_t consumer);
+    ~feed() override;
+
+    std::shared_ptr<feed> self() { return std::static_pointer_cast<feed>(shared_from_this()); }
+
+    // metadata_c; any thread
+    int Get_id() const noexcept override { return id_; }
+    const std::string& Get_uri() const noexcept override { return uri_text_; }
+    status_e Get_status() const noexcept override { return status_.load(); }
+    std::shared_ptr<const error_c> Get_error() const override;
+    error_ptr Send(std::string_view message, bool is_text,
+                   std::optional<std::chrono::nanoseconds> wait) override;
+    error_ptr Send_fragment(std::string_view payload, bool is_text, bool is_first, bool is_final,
+                            std::optional<std::chrono::nanoseconds> wait) override;
+    error_ptr Ping(std::string_view payload, on_pong_t on_pong) override;
+    error_ptr Pong(std::string_view payload) override;
+    error_ptr Close(std::uint16_t code, std::string_view reason) override;
+    error_ptr Fail(std::uint16_t code, std::string_view reason) override;
+    void Abort() override;
+    bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout) override;
+    void Resume_reading() override;
+    void Disable_callbacks() override;
+    bool Callbacks_disabled() const noexcept override { return gate_.is_shut(); }
+    std::optional<close_frame_t> Received_close() const override;
+    std::optional<close_frame_t> Sent_close() const override;
+    bool Received_close_first() const override;
+    request_t Get_request() const override;
+    response_t Get_response() const override;
+    std::string Get_subprotocol() const override;
+    std::pair<std::string, std::uint16_t> Get_local_address() const override;
+    std::pair<std::string, std::uint16_t> Get_remote_address() const override;
+    std::chrono::nanoseconds Get_latency() const override;
+    statistics_t Get_statistics() const override;
+    std::size_t Get_buffered_amount() const override;
+    std::uint32_t Get_generation() const noexcept override { return generation_.load(); }
+
+    // connection_base; delivering thread
+    [[nodiscard]] websocketpp::connection_hdl handle() const override;
+    void report(std::exception_ptr exception) noexcept override;
+
+    // runtime::consumer
+    void deliver(const message_view_t* messages, std::size_t count) noexcept override;
+    void set_aside(std::size_t messages, std::size_t bytes) override;
+    void caught_up(std::size_t messages, std::size_t bytes) override;
+
+    // Lifecycle; loop thread
+    void start();
+
+    // For its links; loop thread
+    [[nodiscard]] const options_t& options() const { return options_; }
+    [[nodiscard]] const std::string& uri() const { return uri_; }
+    [[nodiscard]] runtime::loop& loop() { return *loop_; }
+    [[nodiscard]] bool wants_fragments() const;
+    [[nodiscard]] std::size_t read_size() const;
+    [[nodiscard]] bool has_been_open() const { return has_been_open_; }
+    [[nodiscard]] bool has_successor(const feed_link& link) const {
+        return successor_ != nullptr && successor_.get() != &link;
+    }
+    std::uint32_t next_generation() { return ++generations_; }
+    error_ptr make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
+                           std::shared_ptr<session>& out);
+    void prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> answer);
+    void judge(const error_c& error, bool was_open, bool by_default,
+               std::function<void(bool)> answer);
+    /// A link's connection is there; told so that questions can be answered from it.
+    void connecting(const std::shared_ptr<session>& one);
+    /// A link is ready: told before any message of it is handed on.
+    void ready(feed_link& link, unsigned attempts);
+    /// A link that was ready has lost its connection.
+    void lost(feed_link& link, const session& ended);
+    void failed(const session* attempt, const error_c& error);
+    /// A link makes no more connections.
+    void ended(feed_link& link);
+    /// The successor is ready, and holds what it receives until the old link's end.
+    void succeeding();
+    void replace(feed_link& link);
+    sink_c::verdict_e hand_on(incoming_t& incoming);
+    sink_c::verdict_e hand_on_piece(const message_view_t& piece, std::string&& storage);
+    void log(log_c::level_e level, const std::string& text);
+    void rested();
+    void room();
+    void closing();
+
+private:
+    enum class phase_e { RUNNING, CLOSING, ENDED };
+
+    void emit(const event_t& event);
+    void emit_closed(std::uint32_t generation, const session& ended);
+    void end();
+    void announce_end();
+    void update_status();
+    void set_error(std::shared_ptr<const error_c> error);
+    [[nodiscard]] std::shared_ptr<session> current() const;
+    [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
+    template <typename SendOne>
+    error_ptr send_to_all(SendOne&& send);
+    error_ptr begin_closing(std::uint16_t code, std::string_view reason, bool is_failure);
+    error_ptr not_open() const;
+    [[nodiscard]] bool is_backlog_full() const;
+    sink_c::verdict_e hand_to_listener(const message_view_t* messages, std::size_t count,
+                                       bool in_block);
+    template <typename Call>
+    void guarded(Call&& call) noexcept {
+        gate_.pass(std::forward<Call>(call), [this] { report(std::current_exception()); });
+    }
+
+    const std::shared_ptr<endpoint_core> core_;
+    const std::shared_ptr<runtime::loop> loop_;
+    const int id_;
+    const unsigned process_;
+    const std::string uri_;  // as given, for attempts
+    const std::string uri_text_;
+    const options_t options_;
+    const std::shared_ptr<const tls_context_c> tls_;
+    const bool has_sink_;
+    std::shared_ptr<listener_c> listener_;  // loop thread, and the delivering one
+    std::shared_ptr<sink_c> sink_;          // loop thread
+
+    std::atomic<status_e> status_{status_e::CONNECTING};
+    std::atomic<std::uint32_t> generation_{0};  // of the connection that was ready last
+
+    // Loop thread
+    std::vector<std::shared_ptr<feed_link>> links_;
+    std::shared_ptr<feed_link> successor_;  // one of links_
+    std::weak_ptr<feed_link> replaced_;     // by the successor
+    bool retire_when_resumed_ = false;
+    std::unique_ptr<first_arrivals> arrivals_;
+    phase_e phase_ = phase_e::RUNNING;
+    std::uint32_t generations_ = 0;
+    bool has_been_open_ = false;
+    bool sink_opened_ = false;
+    struct loss_t {
+        std::int64_t since_ns = 0;
+        std::string reason;
+    };
+    std::optional<loss_t> loss_;  // while nothing is ready
+    std::vector<message_view_t> firsts_;
+
+    // For questions from other threads
+    mutable std::mutex mutex_;
+    std::condition_variable ended_changed_;
+    std::vector<std::shared_ptr<session>> sessions_;  // those that are ready
+    std::shared_ptr<session> latest_;                 // the one that was made last, or was open
+    statistics_t retired_;                            // of connections that have ended
+    std::uint64_t reconnects_ = 0;
+    std::uint64_t failures_ = 0;  // of attempts
+    std::shared_ptr<const error_c> error_;
+    std::optional<close_frame_t> closing_with_;
+    bool ended_ = false;
+
+    runtime::callback_gate gate_;
+    std::atomic<std::size_t> aside_messages_{0};
+    std::atomic<std::size_t> aside_bytes_{0};
+    std::atomic<std::uint64_t> callback_errors_{0};
+    std::atomic<std::uint64_t> duplicates_{0};
+};
+
+}  // namespace wspool::detail

@@ -1,0 +1,245 @@
+/// The part of a feed that any thread may call.
+
+#include <algorithm>
+
+#include "endpoint_core.hpp"
+#include "feed.hpp"
+#include "process.hpp"
+#include "protocol/frame.hpp"
+#include "protocol/utf8.hpp"
+
+namespace wspool::detail {
+
+namespace {
+
+error_ptr make_error(error_e code, std::string message) {
+    return std::make_unique<error_c>(code, std::move(message));
+}
+
+error_ptr wrong_process() {
+    return make_error(error_e::WRONG_PROCESS,
+                      "this connection belongs to the process before fork()");
+}
+
+}  // namespace
+
+std::shared_ptr<session> feed::current() const {
+    const std::lock_guard lock(mutex_);
+    return latest_;
+}
+
+std::vector<std::shared_ptr<session>> feed::open_sessions() const {
+    const std::lock_guard lock(mutex_);
+    return sessions_;
+}
+
+std::shared_ptr<const error_c> feed::Get_error() const {
+    const std::lock_guard lock(mutex_);
+    return error_;
+}
+
+void feed::set_error(std::shared_ptr<const error_c> error) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::move(error);
+}
+
+error_ptr feed::not_open() const {
+    if (process_ != process_generation()) return wrong_process();
+    switch (status_.load()) {
+        case status_e::OPENED:
+        case status_e::CONNECTING:
+            return make_error(error_e::INVALID_STATE, "the feed is not connected at the moment");
+        case status_e::CLOSING:
+            return make_error(error_e::INVALID_STATE, "the connection is closing");
+        case status_e::FAILED:
+            return make_error(error_e::CLOSED, "the connection could not be opened");
+        case status_e::CLOSED:
+            break;
+    }
+    return make_error(error_e::CLOSED, "the connection is closed");
+}
+
+/// To every connection that is open: with `redundancy` the peers must know the same.
+template <typename SendOne>
+error_ptr feed::send_to_all(SendOne&& send) {
+    if (process_ != process_generation()) return wrong_process();
+    if (status_.load() != status_e::OPENED) return not_open();
+    error_ptr failed;
+    bool sent = false;
+    for (const auto& one : open_sessions()) {
+        auto error = send(*one);
+        sent = sent || !error;
+        if (error) failed = std::move(error);
+    }
+    if (sent) return nullptr;
+    // One that is being lost has not been noticed as lost yet.
+    const bool is_state =
+        failed && (failed->Code() == error_e::CLOSED || failed->Code() == error_e::INVALID_STATE);
+    return failed && !is_state ? std::move(failed) : not_open();
+}
+
+error_ptr feed::Send(std::string_view message, bool is_text,
+                     std::optional<std::chrono::nanoseconds> wait) {
+    return send_to_all([&](session& one) { return one.Send(message, is_text, wait); });
+}
+
+error_ptr feed::Send_fragment(std::string_view payload, bool is_text, bool is_first, bool is_final,
+                              std::optional<std::chrono::nanoseconds> wait) {
+    return send_to_all([&](session& one) {
+        return one.Send_fragment(payload, is_text, is_first, is_final, wait);
+    });
+}
+
+error_ptr feed::Ping(std::string_view payload, on_pong_t on_pong) {
+    if (process_ != process_generation()) return wrong_process();
+    const auto one = current();
+    if (status_.load() != status_e::OPENED || !one) return not_open();
+    if (has_sink_ || !on_pong) return one->Ping(payload, std::move(on_pong));
+    return one->Ping(payload, [self = self(), call = std::move(on_pong)](auto took) {
+        self->loop_->turn().add([self, call, took] { self->guarded([&] { call(took); }); });
+    });
+}
+
+error_ptr feed::Pong(std::string_view payload) {
+    return send_to_all([&](session& one) { return one.Pong(payload); });
+}
+
+error_ptr feed::Close(std::uint16_t code, std::string_view reason) {
+    return begin_closing(code, reason, false);
+}
+
+error_ptr feed::Fail(std::uint16_t code, std::string_view reason) {
+    return begin_closing(code, reason, true);
+}
+
+error_ptr feed::begin_closing(std::uint16_t code, std::string_view reason, bool is_failure) {
+    if (process_ != process_generation()) return wrong_process();
+    if (auto error = protocol::check_close(code, reason)) return error;
+    status_e expected = status_.load();
+    do {
+        if (expected != status_e::OPENED && expected != status_e::CONNECTING) return nullptr;
+    } while (!status_.compare_exchange_weak(expected, status_e::CLOSING));
+    {
+        const std::lock_guard lock(mutex_);
+        if (expected == status_e::OPENED) closing_with_ = close_frame_t{code, std::string(reason)};
+    }
+    loop_->post([self = self(), code, text = std::string(reason), is_failure] {
+        if (self->phase_ != phase_e::RUNNING) return;
+        self->phase_ = phase_e::CLOSING;
+        self->loss_.reset();
+        if (self->links_.empty()) return self->end();
+        for (const auto& link : std::vector(self->links_)) link->close(code, text, is_failure);
+    });
+    return nullptr;
+}
+
+void feed::Abort() {
+    if (process_ != process_generation()) return;
+    loop_->post([self = self()] {
+        if (self->phase_ == phase_e::ENDED) return;
+        self->phase_ = phase_e::CLOSING;
+        if (self->status_.load() != status_e::FAILED) self->status_.store(status_e::CLOSING);
+        self->set_error(
+            std::make_shared<const error_c>(error_e::ABORTED, "the connection was aborted"));
+        if (self->links_.empty()) return self->end();
+        for (const auto& link : std::vector(self->links_)) link->abort();
+    });
+}
+
+bool feed::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
+    std::unique_lock lock(mutex_);
+    const auto ended = [this] { return ended_; };
+    if (process_ != process_generation() || loop_->on_own_thread()) return ended_;
+    if (timeout) return ended_changed_.wait_for(lock, *timeout, ended);
+    ended_changed_.wait(lock, ended);
+    return true;
+}
+
+void feed::Resume_reading() {
+    if (process_ != process_generation()) return;
+    loop_->post([self = self()] {
+        for (const auto& link : self->links_) link->resume_reading();
+        if (!std::exchange(self->retire_when_resumed_, false)) return;
+        if (const auto old = self->replaced_.lock()) old->retire();
+    });
+}
+
+void feed::Disable_callbacks() {
+    gate_.shut();
+    if (process_ != process_generation() || loop_->delivering()) return;
+    gate_.wait_for_return();
+}
+
+// --- what the present connection knows, or the last one
+
+std::optional<close_frame_t> feed::Received_close() const {
+    const auto one = current();
+    return one ? one->Received_close() : std::nullopt;
+}
+
+std::optional<close_frame_t> feed::Sent_close() const {
+    const auto one = current();
+    auto sent = one ? one->Sent_close() : std::nullopt;
+    if (sent || status_.load() != status_e::CLOSING) return sent;
+    const std::lock_guard lock(mutex_);
+    return closing_with_;
+}
+
+bool feed::Received_close_first() const {
+    const auto one = current();
+    return one && one->Received_close_first();
+}
+
+request_t feed::Get_request() const {
+    const auto one = current();
+    return one ? one->Get_request() : request_t();
+}
+
+response_t feed::Get_response() const {
+    const auto one = current();
+    return one ? one->Get_response() : response_t();
+}
+
+std::string feed::Get_subprotocol() const {
+    const auto one = current();
+    return one ? one->Get_subprotocol() : std::string();
+}
+
+std::pair<std::string, std::uint16_t> feed::Get_local_address() const {
+    const auto one = current();
+    return one ? one->Get_local_address() : std::pair<std::string, std::uint16_t>();
+}
+
+std::pair<std::string, std::uint16_t> feed::Get_remote_address() const {
+    const auto one = current();
+    return one ? one->Get_remote_address() : std::pair<std::string, std::uint16_t>();
+}
+
+std::chrono::nanoseconds feed::Get_latency() const {
+    const auto one = current();
+    return one ? one->Get_latency() : std::chrono::nanoseconds(0);
+}
+
+statistics_t feed::Get_statistics() const {
+    std::vector<std::shared_ptr<session>> open;
+    statistics_t sum;
+    {
+        const std::lock_guard lock(mutex_);
+        open = sessions_;
+        sum = retired_;
+        sum.reconnects = reconnects_;
+        sum.failed_attempts = failures_;
+    }
+    for (const auto& one : open) sum.add(one->Get_statistics());
+    sum.callback_errors += callback_errors_.load(std::memory_order_relaxed);
+    sum.duplicates = duplicates_.load(std::memory_order_relaxed);
+    return sum;
+}
+
+std::size_t feed::Get_buffered_amount() const {
+    std::size_t sum = 0;
+    for (const auto& one : open_sessions()) sum += one->Get_buffered_amount();
+    return sum;
+}
+
+}  // namespace wspool::detail

@@ -1,0 +1,486 @@
+#include "feed_link.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <ctime>
+#include <limits>
+#include <random>
+#include <utility>
+
+#include "feed.hpp"
+#include "protocol/text.hpp"
+#include "protocol/uri.hpp"
+#include "wspool/detail/random_source.hpp"
+
+namespace wspool::detail {
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+std::int64_t count_ns(std::chrono::milliseconds duration) {
+    return std::chrono::duration_cast<nanoseconds>(duration).count();
+}
+
+std::shared_ptr<const field_set_c> compile(const acknowledgement_t& one, error_ptr& error) {
+    fields_t fields;
+    // Nothing is picked; a column is only there because there must be one.
+    column_type_t type;
+    type.kind = column_kind_e::JSON;
+    fields.columns.push_back({"_", one.where.front().pointer, std::move(type)});
+    fields.where = one.where;
+    return field_set_c::Compile({std::move(fields)}, error);
+}
+
+/// What trying again may mend, while it has never been open.
+bool may_be_mended(const error_c& error) {
+    switch (error.Code()) {
+        case error_e::RESOLVE:
+        case error_e::CONNECT:
+        case error_e::TLS:
+        case error_e::TIMEOUT:
+        case error_e::HANDSHAKE:
+        case error_e::END_OF_STREAM:
+        case error_e::PROTOCOL:
+        case error_e::PREPARATION:
+            return true;
+        case error_e::STATUS: {
+            const int status = error.Http_status();
+            return status >= 500 || status == 408 || status == 425 || status == 429;
+        }
+        case error_e::PROXY: {
+            const int status = error.Http_status();
+            return status != 401 && status != 403 && status != 407;
+        }
+        default:
+            return false;
+    }
+}
+
+/// Retry-After as nanoseconds from now (RFC 9110 section 10.2.3); 0 if it says nothing.
+std::int64_t read_retry_after(std::string_view value) {
+    value = protocol::trimmed(value);
+    unsigned seconds = 0;
+    const auto [end, failed] = std::from_chars(value.data(), value.data() + value.size(), seconds);
+    if (failed == std::errc() && end == value.data() + value.size()) {
+        return std::int64_t{seconds} * 1'000'000'000;
+    }
+    if (failed == std::errc::result_out_of_range) return attempt_gate::longest_hold;
+    std::tm date{};
+    const std::string text(value);
+    if (strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date) == nullptr) return 0;
+    const std::time_t then = timegm(&date);
+    return std::max<std::int64_t>(
+               0, static_cast<std::int64_t>(then) - runtime::unix_now() / 1'000'000'000) *
+           1'000'000'000;
+}
+
+}  // namespace
+
+// --- acknowledgements
+
+error_ptr acknowledgements::check(const std::vector<acknowledgement_t>& wanted) {
+    for (const acknowledgement_t& one : wanted) {
+        if (one.contains.empty() && one.where.empty()) {
+            return std::make_unique<error_c>(error_e::INVALID_ARGUMENT,
+                                             "match: an acknowledgement that is empty");
+        }
+        error_ptr error;
+        if (!one.where.empty() && !compile(one, error)) {
+            return std::make_unique<error_c>(error_e::INVALID_ARGUMENT,
+                                             "match: " + error->Error_msg());
+        }
+    }
+    return nullptr;
+}
+
+acknowledgements::acknowledgements(const std::vector<acknowledgement_t>& wanted) {
+    for (const acknowledgement_t& one : wanted) {
+        std::unique_ptr<record_picker_c> picker;
+        error_ptr checked;
+        if (!one.where.empty()) picker = std::make_unique<record_picker_c>(compile(one, checked));
+        wanted_.push_back({one.contains, std::move(picker)});
+    }
+}
+
+void acknowledgements::begin() {
+    for (one_t& one : wanted_) one.has_come = false;
+    missing_ = wanted_.size();
+}
+
+void acknowledgements::look_at(const message_view_t& message) {
+    for (one_t& one : wanted_) {
+        if (one.has_come) continue;
+        if (!one.contains.empty() && message.payload.find(one.contains) == std::string_view::npos) {
+            continue;
+        }
+        if (one.picker) {
+            const auto outcome = one.picker->Pick(message);
+            if (one.picker->Rows(0) != 0) one.picker->Finish(0);
+            if (outcome != record_picker_c::outcome_e::MATCHED) continue;
+        }
+        one.has_come = true;
+        --missing_;
+    }
+}
+
+// --- attempts
+
+feed_link::feed_link(std::shared_ptr<feed> owner, bool is_successor)
+    : feed_(std::move(owner)),
+      is_successor_(is_successor),
+      succeeded_(!is_successor),
+      timer_(feed_->loop().io()),
+      proof_(feed_->loop().io()),
+      acknowledgements_(feed_->options().match),
+      failures_(feed_->options().reconnect.failures_before) {}
+
+feed_link::~feed_link() = default;
+
+void feed_link::start() {
+    if (failures_ > 0) return wait(next_delay());  // a sequence that somebody else began
+    if (is_successor_) return ask_gate();
+    prepare();
+}
+
+/// Waits before the next attempt.
+void feed_link::wait(std::int64_t duration) {
+    state_ = state_e::WAITING;
+    timer_.expires_after(nanoseconds(duration));
+    timer_.async_wait([self = shared_from_this()](std::error_code cancelled) {
+        if (cancelled || self->state_ != state_e::WAITING) return;
+        self->ask_gate();
+    });
+}
+
+void feed_link::ask_gate() {
+    // Where the URI is made by user code, the host is that of the last attempt.
+    if (!host_.empty()) {
+        const std::int64_t wait_for = attempt_gate::of_process().ask(host_, runtime::steady_now());
+        if (wait_for > 0) {
+            // Who waits for the same host must not come at the same moment.
+            const double later = 1 + 0.2 * random_source::This_thread()() / 4294967296.0;
+            return wait(static_cast<std::int64_t>(static_cast<double>(wait_for) * later));
+        }
+        at_gate_ = true;
+    }
+    prepare();
+}
+
+void feed_link::prepare() {
+    ++attempts_;
+    state_ = state_e::PREPARING;
+    const unsigned number = ++asked_;
+    feed_->prepare(attempts_,
+                   [self = shared_from_this(), number](error_ptr error, const attempt_t& attempt) {
+                       if (self->state_ != state_e::PREPARING || self->asked_ != number) return;
+                       if (error) return self->attempt_failed(*error, nullptr);
+                       self->connect(attempt);
+                   });
+}
+
+void feed_link::connect(const attempt_t& attempt) {
+    protocol::uri_t uri;
+    std::string why;
+    std::string host;
+    if (protocol::parse_uri(attempt.uri, uri, why)) host = uri.authority();
+    if (host != host_) {
+        settle_gate(attempt_gate::outcome_e::UNKNOWN);
+        host_ = host;
+    }
+    if (!at_gate_ && !host_.empty()) {
+        attempt_gate::of_process().enter(host_);
+        at_gate_ = true;
+    }
+    state_ = state_e::CONNECTING;
+    began_ = runtime::steady_now();
+    subscriptions_ = attempt.subscriptions;
+    if (auto error = feed_->make_session(attempt, shared_from_this(), session_)) {
+        return attempt_failed(*error, nullptr);
+    }
+    feed_->connecting(session_);
+    session_->start();
+}
+
+void feed_link::settle_gate(attempt_gate::outcome_e outcome) {
+    proof_.cancel();
+    if (!std::exchange(at_gate_, false)) return;
+    attempt_gate::of_process().settled(host_, outcome, runtime::steady_now());
+}
+
+/// An attempt that has stayed open for a while counts for the host.
+void feed_link::watch_proof() {
+    proof_.expires_after(nanoseconds(attempt_gate::proven_after));
+    proof_.async_wait([self = shared_from_this()](std::error_code cancelled) {
+        if (!cancelled) self->settle_gate(attempt_gate::outcome_e::PROVEN);
+    });
+}
+
+void feed_link::watch_age() {
+    const auto age = feed_->options().replace_after;
+    if (age.count() <= 0) return;
+    timer_.expires_after(age);
+    timer_.async_wait([self = shared_from_this()](std::error_code cancelled) {
+        if (!cancelled && self->state_ == state_e::READY) self->feed_->replace(*self);
+    });
+}
+
+void feed_link::attempt_failed(const error_c& error, const session* attempt) {
+    settle_gate(attempt_gate::outcome_e::FAILED);
+    feed_->failed(attempt, error);
+    ++failures_;
+    decide(error, false, feed_->has_been_open() || may_be_mended(error));
+}
+
+/// Whether there is another attempt. Asks user code where it wants to be asked.
+void feed_link::decide(const error_c& error, bool was_open, bool by_default) {
+    const auto& how = feed_->options().reconnect;
+    const bool out_of_attempts = how.max_attempts != 0 && failures_ >= how.max_attempts;
+    if (must_end_ || !how.enabled || out_of_attempts || (how.until_open && was_open) ||
+        error.Code() == error_e::ABORTED) {
+        if (out_of_attempts && how.enabled && !must_end_) {
+            feed_->log(log_c::level_e::ERROR, "given up after " + std::to_string(failures_) +
+                                                  " failures in a row: " + error.Error_msg());
+        }
+        return finish();
+    }
+    state_ = state_e::PREPARING;
+    const unsigned number = ++asked_;
+    feed_->judge(error, was_open, by_default,
+                 [self = shared_from_this(), number, error](bool try_again) {
+                     if (self->state_ != state_e::PREPARING || self->asked_ != number) return;
+                     if (try_again)
+                         self->again(error);
+                     else
+                         self->finish();
+                 });
+}
+
+void feed_link::again(const error_c& error) {
+    const std::int64_t delay = next_delay();
+    feed_->log(log_c::level_e::WARNING, "will try again in " + std::to_string(delay / 1'000'000) +
+                                            " ms, after " + std::to_string(failures_) +
+                                            " failures in a row: " + error.Error_msg());
+    wait(delay);
+}
+
+/// Full jitter: clients that were disconnected together must not come back together.
+std::int64_t feed_link::next_delay() {
+    const auto& how = feed_->options().reconnect;
+    const double grown = static_cast<double>(count_ns(how.initial_delay)) *
+                         std::pow(how.factor, std::max(0, static_cast<int>(failures_) - 1));
+    const double bound = std::min(grown, static_cast<double>(count_ns(how.max_delay)));
+    const double part = random_source::This_thread()() / 4294967296.0;
+    return static_cast<std::int64_t>(bound * part);
+}
+
+void feed_link::honour_retry_after(const session& attempt) {
+    const auto response = attempt.Get_response();
+    if (response.status != 429 && response.status != 503) return;
+    for (const auto& [name, value] : response.headers) {
+        if (!protocol::equals_ignoring_case(name, "Retry-After")) continue;
+        const std::int64_t duration = read_retry_after(value);
+        if (duration > 0) attempt_gate::of_process().hold(host_, duration, runtime::steady_now());
+    }
+}
+
+void feed_link::finish() {
+    if (state_ == state_e::ENDED) return;
+    state_ = state_e::ENDED;
+    timer_.cancel();
+    settle_gate(attempt_gate::outcome_e::UNKNOWN);
+    held_.clear();
+    const auto keep = shared_from_this();
+    feed_->ended(*this);
+}
+
+// --- ending
+
+void feed_link::close(std::uint16_t code, const std::string& reason, bool is_failure) {
+    must_end_ = true;
+    if (!session_) return finish();
+    if (state_ == state_e::CONNECTING) return abort();
+    if (is_failure)
+        session_->Fail(code, reason);
+    else
+        session_->Close(code, reason);
+}
+
+void feed_link::abort() {
+    must_end_ = true;
+    if (!session_) return finish();
+    session_->Abort();
+}
+
+void feed_link::retire() {
+    must_end_ = true;
+    if (!session_) return finish();
+    session_->Close(1000, "replaced");
+}
+
+void feed_link::pause_reading() {
+    if (session_) session_->pause_reading();
+}
+
+void feed_link::resume_reading() {
+    if (session_) session_->Resume_reading();
+}
+
+// --- sink_c: one session at a time
+
+bool feed_link::Wants_fragments() const noexcept { return feed_->wants_fragments(); }
+
+std::size_t feed_link::Read_size() const noexcept { return feed_->read_size(); }
+
+void feed_link::On_open(metadata_c& /*connection*/) noexcept {
+    generation_ = feed_->next_generation();
+    session_->set_generation(generation_);
+    watch_proof();
+    acknowledgements_.begin();
+    state_ = state_e::SUBSCRIBING;
+    subscribe();
+    if (acknowledgements_.are_complete()) return become_ready();
+    const auto timeout = feed_->options().open_timeout;
+    if (timeout.count() <= 0) return;
+    timer_.expires_after(
+        nanoseconds(std::max<std::int64_t>(0, began_ + count_ns(timeout) - runtime::steady_now())));
+    timer_.async_wait([self = shared_from_this()](std::error_code cancelled) {
+        if (cancelled || self->state_ != state_e::SUBSCRIBING) return;
+        self->session_->give_up(
+            error_c(error_e::TIMEOUT, "no acknowledgement of the subscriptions came in time"));
+    });
+}
+
+void feed_link::subscribe() {
+    for (const outgoing_t& message : subscriptions_) {
+        // At most write_bound of them; the error would be that of a connection that has ended.
+        session_->Send(message.payload, message.is_text, nanoseconds(0));
+    }
+    subscriptions_.clear();
+}
+
+void feed_link::become_ready() {
+    timer_.cancel();
+    if (!succeeded_) {
+        state_ = state_e::HOLDING;
+        feed_->succeeding();
+        return;
+    }
+    take_over();
+}
+
+void feed_link::take_over() {
+    succeeded_ = true;
+    if (state_ != state_e::HOLDING && state_ != state_e::SUBSCRIBING) return;
+    state_ = state_e::READY;
+    ready_at_ = runtime::steady_now();
+    watch_age();
+    feed_->ready(*this, std::exchange(attempts_, 0));
+    hand_on_held();
+}
+
+void feed_link::hand_on_held() {
+    held_bytes_ = 0;
+    const auto held = std::exchange(held_, {});
+    bool pauses = false;
+    for (const held_t& one : held) {
+        message_view_t view = one.view;
+        std::string payload = one.payload;
+        view.payload = payload;
+        const verdict_e verdict = feed_->hand_on_piece(view, std::move(payload));
+        if (verdict == verdict_e::FAIL) return session_->fail_for_full_queue();
+        pauses = pauses || verdict == verdict_e::PAUSE;
+    }
+    if (pauses)
+        session_->pause_reading();
+    else
+        session_->Resume_reading();  // if it was paused for the predecessor
+}
+
+/// Keeps a message until the link is ready.
+sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* storage) {
+    const auto& bound = feed_->options().queue;
+    held_bytes_ += message.payload.size();
+    held_t& one = held_.emplace_back();
+    one.view = message;
+    one.view.payload = {};
+    if (storage != nullptr)
+        one.payload = std::move(*storage);
+    else
+        one.payload = message.payload;
+    if (held_.size() <= bound.messages && held_bytes_ <= bound.bytes) return verdict_e::GO_ON;
+    // For the old link's end everything is kept by stopping to read, as for a slow consumer.
+    if (state_ == state_e::HOLDING) return verdict_e::PAUSE;
+    session_->give_up(error_c(error_e::QUEUE_FULL,
+                              "no acknowledgement of the subscriptions came before the queue's "
+                              "bound was reached"));
+    return verdict_e::GO_ON;
+}
+
+sink_c::verdict_e feed_link::On_messages(incoming_t& incoming) noexcept {
+    if (state_ == state_e::READY) return feed_->hand_on(incoming);
+    verdict_e verdict = verdict_e::GO_ON;
+    std::size_t next = 0;
+    while (next < incoming.count &&
+           (state_ == state_e::SUBSCRIBING || state_ == state_e::HOLDING)) {
+        const message_view_t& message = incoming.messages[next++];
+        if (state_ == state_e::SUBSCRIBING) acknowledgements_.look_at(message);
+        verdict = std::max(verdict, hold(message, nullptr));
+        if (state_ == state_e::SUBSCRIBING && acknowledgements_.are_complete()) become_ready();
+    }
+    if (next == incoming.count || state_ != state_e::READY) return verdict;
+    // What stands behind the acknowledgement in the same read.
+    incoming_t rest;
+    rest.messages = incoming.messages + next;
+    rest.count = incoming.count - next;
+    for (std::size_t i = 0; i < rest.count; ++i) rest.bytes += rest.messages[i].payload.size();
+    return std::max(verdict, feed_->hand_on(rest));
+}
+
+sink_c::verdict_e feed_link::On_piece(const message_view_t& piece, std::string&& storage) noexcept {
+    if (state_ == state_e::READY) return feed_->hand_on_piece(piece, std::move(storage));
+    if (state_ == state_e::SUBSCRIBING) acknowledgements_.look_at(piece);
+    const verdict_e verdict = hold(piece, &storage);
+    if (state_ == state_e::SUBSCRIBING && acknowledgements_.are_complete()) become_ready();
+    return verdict;
+}
+
+void feed_link::On_rested() noexcept {
+    if (state_ == state_e::READY) feed_->rested();
+}
+
+void feed_link::On_closing() noexcept {
+    if (state_ == state_e::READY) feed_->closing();
+}
+
+void feed_link::On_room() noexcept { feed_->room(); }
+
+void feed_link::On_end() noexcept {
+    const auto keep = shared_from_this();
+    const auto ended = std::exchange(session_, nullptr);
+    const bool was_ready = state_ == state_e::READY;
+    state_ = state_e::WAITING;
+    timer_.cancel();
+    held_.clear();
+    held_bytes_ = 0;
+    settle_gate(must_end_ ? attempt_gate::outcome_e::UNKNOWN : attempt_gate::outcome_e::FAILED);
+    honour_retry_after(*ended);
+    const auto stated = ended->Get_error();
+    const error_c error =
+        stated ? *stated : error_c(error_e::CLOSED, "the peer closed the connection");
+    if (!was_ready) {
+        feed_->failed(ended.get(), error);
+        ++failures_;
+        return decide(error, false, feed_->has_been_open() || may_be_mended(error));
+    }
+    const std::int64_t open_for = runtime::steady_now() - ready_at_;
+    failures_ = open_for >= count_ns(feed_->options().reconnect.stable_after) ? 1 : failures_ + 1;
+    // While a successor is on its way there is nothing to make again.
+    if (feed_->has_successor(*this)) must_end_ = true;
+    feed_->lost(*this, *ended);
+    if (state_ == state_e::ENDED) return;
+    decide(error, true, error.Code() != error_e::QUEUE_FULL);
+}
+
+}  // namespace wspool::detail
