@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 
 #include <zlib.h>
 
@@ -287,23 +288,22 @@ public:
     inflater(const inflater&) = delete;
     inflater& operator=(const inflater&) = delete;
 
-    /// False: corrupt. Takes no more than `most` bytes out.
+    /// False: corrupt. Stops, and is of no more use, when `out` has more than `most` bytes.
     bool take(char byte, std::string& out, std::size_t most) {
         auto in = static_cast<Bytef>(byte);
         stream_.next_in = &in;
         stream_.avail_in = 1;
-        std::array<Bytef, 256> buffer{};
         while (true) {
-            // What the window does not hold, zlib finds in the output buffer if it lies there. One
-            // byte of it never is more than the window holds.
-            stream_.next_out = buffer.data();
-            const uInt room = window_bits_ == 15 ? static_cast<uInt>(buffer.size()) : 1;
+            // zlib looks for what its window does not hold in the output buffer as well. With room
+            // for one byte there is nothing else in there, so that the window is what counts.
+            stream_.next_out = buffer_.data();
+            const uInt room = window_bits_ == 15 ? static_cast<uInt>(buffer_.size()) : 1;
             stream_.avail_out = room;
             const int result = ::inflate(&stream_, Z_SYNC_FLUSH);
             if (result != Z_OK && result != Z_BUF_ERROR && result != Z_STREAM_END) return false;
             const std::size_t count = room - stream_.avail_out;
-            out.append(reinterpret_cast<const char*>(buffer.data()), count);
-            history_.append(reinterpret_cast<const char*>(buffer.data()), count);
+            out.append(reinterpret_cast<const char*>(buffer_.data()), count);
+            history_.append(reinterpret_cast<const char*>(buffer_.data()), count);
             if (history_.size() > 3 * window()) history_.erase(0, history_.size() - window());
             if (result == Z_STREAM_END) {
                 inflateEnd(&stream_);
@@ -340,6 +340,7 @@ private:
 
     int window_bits_;
     z_stream stream_{};
+    std::array<Bytef, 256> buffer_{};
     std::string history_;
 };
 
@@ -348,7 +349,9 @@ private:
 class reader {
 public:
     reader(std::string_view bytes, const offer& offered, const opening& opened, int window_bits)
-        : bytes_(bytes), offered_(offered), opened_(opened), inflater_(window_bits) {}
+        : bytes_(bytes), offered_(offered), opened_(opened) {
+        if (opened.deflate) inflater_.emplace(window_bits);
+    }
 
     frames read() {
         while (at_ < bytes_.size() && verdicts_.empty() && !is_closed_)
@@ -486,7 +489,7 @@ private:
         };
         std::size_t most = offered_.max_size + most_inflated_at_once;
         for (const char byte : bytes) {
-            const bool is_fine = inflater_.take(byte, message_, most);
+            const bool is_fine = inflater_->take(byte, message_, most);
             const bool is_first = wrong.empty();
             if (message_.size() > offered_.max_size) note(1009);
             if (is_text_ && check_text(message_, checked_) == text_e::BAD) note(1007);
@@ -494,7 +497,8 @@ private:
             if (!is_fine) note(1002);
             if (!is_fine || message_.size() > most) break;
         }
-        if (ends_message && opened_.server_no_context_takeover && wrong.empty()) inflater_.forget();
+        if (ends_message && opened_.server_no_context_takeover && wrong.empty())
+            inflater_->forget();
         return wrong;
     }
 
@@ -517,7 +521,7 @@ private:
     std::string_view bytes_;
     const offer& offered_;
     const opening& opened_;
-    inflater inflater_;
+    std::optional<inflater> inflater_;
     std::size_t at_ = 0;
     bool in_message_ = false;
     bool is_text_ = false;

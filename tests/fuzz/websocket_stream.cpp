@@ -145,13 +145,11 @@ private:
         static const std::string sample =
             "ASCII \xC3\xA9t\xC3\xA9 \xCE\xBA\xCF\x8C\xCF\x83\xCE\xBC\xCE\xB5 \xE2\x82\xAC "
             "\xE6\x97\xA5\xE6\x9C\xAC \xED\x9F\xBF \xEE\x80\x80 \xF0\x9F\x98\x80 \xF4\x8F\xBF\xBF;";
-        std::size_t at = source_.byte() % sample.size();
-        std::string text(source_.two() & 0x3FFFU, '\0');
-        for (char& c : text) {
-            c = sample[at];
-            at = (at + 1) % sample.size();
-        }
-        return text;
+        const std::size_t begin = source_.byte() % sample.size();
+        const std::size_t length = source_.two() & 0x3FFFU;
+        std::string text;
+        while (text.size() < begin + length) text += sample;
+        return text.substr(begin, length);
     }
 
     byte_source& source_;
