@@ -1,8 +1,9 @@
 /// The client's side of a WebSocket without any I/O: the server's answer, frames, control frames
 /// and deflate, in whatever pieces they come (see websocket_stream.hpp for what an input means).
 /// The core is driven as a connection drives it, and compared with a slow reader that has all bytes
-/// at once. It is run twice, with all bytes at once and in pieces, and both runs are compared, so
-/// that the pieces cannot matter; a third run counts memory.
+/// at once. It is run twice, with all bytes at once and in pieces. Both runs have to give what the
+/// slow reader says, so that the pieces cannot matter, but where it says below that they may. A
+/// third run counts memory.
 ///
 /// Compared are: how the opening ends (waiting, broken, refused, open), its status, fields, body,
 /// subprotocol and deflate's parameters; then messages, fragments and control frames in their
@@ -16,6 +17,8 @@
 /// - Frames are judged in their order, and what is wrong with one hides all behind it. A rule that
 ///   a header breaks is found with the header's byte. A message that is not deflated is too big
 ///   (1009) as soon as a header says so.
+/// - A close frame's code must be one that RFC 6455 section 7.4 or IANA's registry defines, or from
+///   3000 to 4999; the code is judged before the reason's text.
 /// - Text that is not deflated fails (1007) with the first byte that no UTF-8 can have there, in an
 ///   incomplete frame as well. RFC 6455 section 8.1 would allow to wait.
 /// - A deflated frame may break several rules: corrupt data (1002), bad text (1007), too big
