@@ -8,6 +8,8 @@ WERROR ?=
 # Python versions for `make wheel`, such as "3.12 3.13"; empty is every one found.
 WHEELS ?=
 FUZZ_SECONDS ?= 600
+# records, websocket, or all, which share the time.
+FUZZ_TARGET ?= all
 
 py := $(VENV)/bin/python
 stamps := $(VENV)/stamps
@@ -42,7 +44,7 @@ help:
 	@echo 'make build   set up and build: the core in build/cpp, the package into $(VENV)'
 	@echo 'make lint    ruff, clang-format; make types: mypy; make format: mend the formatting'
 	@echo 'make asan    the C++ tests under AddressSanitizer and UBSan; make tsan: ThreadSanitizer'
-	@echo 'make fuzz    fuzzes the JSON engine with clang for FUZZ_SECONDS (600)'
+	@echo 'make fuzz    fuzzes with clang for FUZZ_SECONDS (600); FUZZ_TARGET=records, websocket or all'
 	@echo 'make wheel   self-contained wheels in wheelhouse/, one for each CPython found'
 	@echo 'make docs    the documentation, in build/docs; warnings are errors'
 	@echo 'make bench   against other libraries; SCENARIO=text-150,echo-256 CLIENT=picows ROUNDS=5 BENCH='
@@ -119,14 +121,19 @@ test-cpp: build/cpp/.all
 test-python: build build/cpp/.all $(stamps)/test
 	$(py) -m pytest
 
+fuzz_targets := $(if $(filter all,$(FUZZ_TARGET)),records websocket,$(FUZZ_TARGET))
+# The core bounds what a server can make it hold: no fuzzed connection needs much.
+fuzz_flags_websocket := -rss_limit_mb=1024 -malloc_limit_mb=64 -dict=tests/fuzz/websocket.dict
+
 # What crashes it is kept in build/fuzz-findings and named at the end.
 fuzz: build/.system-fuzz
 	cmake --preset fuzz $(cmake_flags)
 	cmake --build --preset fuzz --parallel $(JOBS)
-	@mkdir -p build/fuzz-corpus build/fuzz-findings
-	build/fuzz/tests/fuzz/wspool_fuzz_records -max_total_time=$(FUZZ_SECONDS) -max_len=8192 \
+	@mkdir -p build/fuzz-findings $(fuzz_targets:%=build/fuzz-corpus/%)
+	$(foreach target,$(fuzz_targets),build/fuzz/tests/fuzz/wspool_fuzz_$(target) \
+		-max_total_time=$$(($(FUZZ_SECONDS) / $(words $(fuzz_targets)))) -max_len=8192 \
 		-timeout=10 -print_final_stats=1 -artifact_prefix=build/fuzz-findings/ \
-		build/fuzz-corpus tests/fuzz/corpus
+		$(fuzz_flags_$(target)) build/fuzz-corpus/$(target) tests/fuzz/corpus/$(target) &&) true
 
 asan tsan: build/.system-build
 	cmake --preset $@ $(cmake_flags)

@@ -3,8 +3,6 @@
 ///
 /// The text lies in memory of exactly its size, so that a sanitizer sees every byte too far.
 
-#include "fuzz_records.hpp"
-
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "fuzz_target.hpp"
 #include "reference_json.hpp"
 #include "wspool/record_picker.hpp"
 
@@ -168,7 +167,7 @@ void compare(const column_data_t& column, std::size_t row, const value* expected
     }
 }
 
-void check(record_picker_c& picker, const schema& from, std::string_view text, bool is_text) {
+void check_pick(record_picker_c& picker, const schema& from, std::string_view text, bool is_text) {
     const std::optional<value> document = parse(text);
     message_view_t message;
     message.payload = text;
@@ -203,7 +202,9 @@ void check(record_picker_c& picker, const schema& from, std::string_view text, b
 
 }  // namespace
 
-void check_records(const std::uint8_t* data, std::size_t size) {
+const std::string_view spoiling = "[]{},:\"\\ 0123456789.eE-+tfnNaI\t\n\x01\xC3\xA9";
+
+void check(const std::uint8_t* data, std::size_t size) {
     // Kept from input to input, as they are from message to message.
     static std::vector<std::unique_ptr<record_picker_c>> pickers;
     if (pickers.empty())
@@ -215,9 +216,9 @@ void check_records(const std::uint8_t* data, std::size_t size) {
     const std::unique_ptr<char[]> exact(new char[length]);
     if (length != 0) std::memcpy(exact.get(), data + 1, length);
     const std::string_view text(exact.get(), length);
-    check(*pickers[which], schemas()[which], text, false);
+    check_pick(*pickers[which], schemas()[which], text, false);
     // Whoever says that it is UTF-8 has checked; and a second time keys are known already.
-    if (parse(text)) check(*pickers[which], schemas()[which], text, true);
+    if (parse(text)) check_pick(*pickers[which], schemas()[which], text, true);
 }
 
 }  // namespace wspool::fuzz

@@ -1,6 +1,6 @@
-#include "fuzz_records.hpp"
+#include "fuzz_target.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    wspool::fuzz::check_records(data, size);
+    wspool::fuzz::check(data, size);
     return 0;
 }

@@ -1,6 +1,6 @@
 /// The short form of fuzzing: the corpus, and changes of it that are the same in every run.
 ///
-/// usage: wspool_fuzz_replay CORPUS [MUTATIONS [SEED]]
+/// usage: wspool_fuzz_replay_TARGET CORPUS [MUTATIONS [SEED]]
 
 #include <algorithm>
 #include <cstdio>
@@ -10,9 +10,10 @@
 #include <iterator>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "fuzz_records.hpp"
+#include "fuzz_target.hpp"
 
 namespace {
 
@@ -30,7 +31,7 @@ std::vector<std::string> read_corpus(const std::filesystem::path& folder) {
 }
 
 std::string mutate(const std::vector<std::string>& inputs, std::mt19937& random) {
-    static const std::string spoiling = "[]{},:\"\\ 0123456789.eE-+tfnNaI\t\n\x01\xC3\xA9";
+    const std::string_view spoiling = wspool::fuzz::spoiling;
     std::string text = inputs[random() % inputs.size()];
     for (auto changes = 1 + random() % 4; changes > 0 && !text.empty(); --changes) {
         const std::size_t at = random() % text.size();
@@ -60,14 +61,14 @@ std::string mutate(const std::vector<std::string>& inputs, std::mt19937& random)
 }
 
 void check(const std::string& input) {
-    wspool::fuzz::check_records(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
+    wspool::fuzz::check(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
     if (argc < 2) {
-        std::fputs("usage: wspool_fuzz_replay CORPUS [MUTATIONS [SEED]]\n", stderr);
+        std::fputs("usage: wspool_fuzz_replay_TARGET CORPUS [MUTATIONS [SEED]]\n", stderr);
         return 2;
     }
     const auto inputs = read_corpus(argv[1]);

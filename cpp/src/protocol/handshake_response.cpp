@@ -12,6 +12,8 @@ namespace wspool::detail {
 
 namespace {
 
+constexpr std::size_t max_chunk_line = 1024;
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string_view view(const char* begin, const char* end) {
@@ -154,8 +156,9 @@ void handshake_response::choose_body() {
 void handshake_response::take_chunked() {
     while (state_ == state_e::chunked_body) {
         const std::size_t line = chunked_.find("\r\n");
-        if (line == std::string::npos) {
-            if (chunked_.size() > 1024) state_ = state_e::done;
+        // Too long a line ends the body, be its end here already or not: pieces must not matter.
+        if (line == std::string::npos || line >= max_chunk_line) {
+            if (chunked_.size() > max_chunk_line) state_ = state_e::done;
             return;
         }
         std::size_t size = 0;

@@ -66,20 +66,23 @@ std::size_t incomplete_tail(const unsigned char* text, std::size_t size) {
 /// know.
 WSPOOL_ALWAYS_INLINE bool has_no_high_bit(const char* text, std::size_t size) {
     using vector_t = std::uint64_t __attribute__((vector_size(32)));
-    using unaligned_t = std::uint64_t __attribute__((vector_size(32), aligned(1), may_alias));
     constexpr std::uint64_t high_bits = 0x8080808080808080U;
     constexpr std::size_t step = 2 * sizeof(vector_t);
     std::uint64_t all = 0;
     // The last step may overlap the one before: cheaper than going on in small ones.
     if (size >= step) {
         const char* const last = text + size - step;
-        const auto* at = reinterpret_cast<const unaligned_t*>(last);
-        vector_t one = at[0];
-        vector_t two = at[1];
-        at = reinterpret_cast<const unaligned_t*>(text);
-        for (; reinterpret_cast<const char*>(at) < last; at += 2) {
-            one |= at[0];
-            two |= at[1];
+        // By memcpy: clang takes no type's word for it that a vector lies unaligned.
+        vector_t one{};
+        vector_t two{};
+        std::memcpy(&one, last, sizeof one);
+        std::memcpy(&two, last + sizeof one, sizeof two);
+        for (const char* at = text; at < last; at += step) {
+            vector_t next{};
+            std::memcpy(&next, at, sizeof next);
+            one |= next;
+            std::memcpy(&next, at + sizeof next, sizeof next);
+            two |= next;
         }
         one |= two;
         all = one[0] | one[1] | one[2] | one[3];
