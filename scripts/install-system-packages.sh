@@ -55,6 +55,10 @@ need_header doctest/doctest.h doctest-dev
 need_python
 if [ "$purpose" = fuzz ]; then
     need_command clang++ clang
+    # What -fsanitize links is only recommended by clang's package.
+    echo 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }' |
+        clang++ -fsanitize=fuzzer,address -x c++ - -o /dev/null >/dev/null 2>&1 ||
+        missing="$missing libclang-rt-dev"
 fi
 if [ "$purpose" = test ]; then
     need_command openssl openssl

@@ -142,7 +142,7 @@ void feed::Abort() {
         self->set_error(
             std::make_shared<const error_c>(error_e::ABORTED, "the connection was aborted"));
         if (self->links_.empty()) return self->end();
-        for (const auto& link : std::vector(self->links_)) link->abort();
+        for (const auto& link : std::vector(self->links_)) link->give_up();
     });
 }
 

@@ -300,14 +300,14 @@ void feed_link::finish() {
 void feed_link::close(std::uint16_t code, const std::string& reason, bool is_failure) {
     must_end_ = true;
     if (!session_) return finish();
-    if (state_ == state_e::CONNECTING) return abort();
+    if (state_ == state_e::CONNECTING) return give_up();
     if (is_failure)
         session_->Fail(code, reason);
     else
         session_->Close(code, reason);
 }
 
-void feed_link::abort() {
+void feed_link::give_up() {
     must_end_ = true;
     if (!session_) return finish();
     session_->Abort();

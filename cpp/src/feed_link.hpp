@@ -53,7 +53,7 @@ public:
 
     void start();
     void close(std::uint16_t code, const std::string& reason, bool is_failure);
-    void abort();
+    void give_up();
     /// The successor is ready: closes, and makes no other connection.
     void retire();
     /// The old link has ended: hands on what was held back.

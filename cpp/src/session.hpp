@@ -100,6 +100,10 @@ public:
     std::chrono::nanoseconds Get_latency() const override;
     statistics_t Get_statistics() const override;
     std::size_t Get_buffered_amount() const override;
+    std::uint32_t Get_generation() const noexcept override {
+        const status_e status = status_.load();
+        return status == status_e::CONNECTING || status == status_e::FAILED ? 0 : 1;
+    }
 
     // runtime::consumer
     void deliver(const message_view_t* messages, std::size_t count) noexcept override;

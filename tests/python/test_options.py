@@ -86,8 +86,27 @@ BAD = [
     ("server_hostname", 1, TypeError),
     ("server_hostname", "", ValueError),
     ("server_hostname", "a b", ValueError),
-    ("proxy", "http://proxy", ValueError),
-    ("proxy", False, ValueError),
+    ("proxy", "ftp://proxy", ValueError),
+    ("proxy", "http://proxy/path", ValueError),
+    ("proxy", "http://", ValueError),
+    ("proxy", "socks5://:x@proxy", ValueError),
+    ("proxy", False, TypeError),
+    ("proxy_ssl", "x", TypeError),
+    ("idle_timeout", 0, ValueError),
+    ("reconnect", 1, TypeError),
+    ("subscriptions", {"op": "subscribe"}, TypeError),
+    ("subscriptions", [1], TypeError),
+    ("on_connect", 3, TypeError),
+    ("match", "", ValueError),
+    ("match", {}, ValueError),
+    ("match", [1], TypeError),
+    ("match", {1: 2}, TypeError),
+    ("events", 1, TypeError),
+    ("replace_after", -1, ValueError),
+    ("redundancy", 0, ValueError),
+    ("redundancy", "2", TypeError),
+    ("dedup", "u", ValueError),
+    ("dedup", [1], TypeError),
     ("local_addr", "127.0.0.1", TypeError),
     ("local_addr", ("127.0.0.1",), TypeError),
     ("local_addr", ("127.0.0.1", "0"), TypeError),
@@ -203,7 +222,7 @@ class TestHeadersFunction:
         calls = []
         options = Options.from_kwargs(additional_headers=lambda: calls.append(1))
         assert calls == []
-        assert options.to_native(secure=False)["additional_headers"] == []
+        assert options.to_native("ws://h/")[0]["additional_headers"] == []
         assert calls == [1]
 
     @pytest.mark.parametrize(
@@ -212,7 +231,7 @@ class TestHeadersFunction:
     def test_good(self, returned):
         """It may return what the option itself may be."""
         options = Options.from_kwargs(additional_headers=lambda: returned)
-        assert options.to_native(secure=False)["additional_headers"] == [("A", b"1")]
+        assert options.to_native("ws://h/")[0]["additional_headers"] == [("A", b"1")]
 
     @pytest.mark.parametrize(("value", "kind"), [(v, k) for n, v, k in BAD if "headers" in n])
     def test_bad(self, value, kind):
@@ -241,7 +260,7 @@ class TestHeadersFunction:
     def test_repr(self):
         """Neither it nor what it returns is in the repr."""
         options = Options.from_kwargs(additional_headers=lambda: {"Authorization": "secret"})
-        options.to_native(secure=False)
+        options.to_native("ws://h/")
         assert "secret" not in repr(options)
         assert "lambda" not in repr(options)
 
@@ -251,7 +270,7 @@ class TestNative:
         """Seconds become milliseconds, never zero, which means off."""
         native = Options.from_kwargs(
             open_timeout=1.5, close_timeout=1e-9, ping_interval=None, ping_timeout=math.inf
-        ).to_native(secure=False)
+        ).to_native("ws://h/")[0]
         assert native["open_timeout"] == 1500
         assert native["close_timeout"] == 1
         assert native["ping_interval"] == 0
@@ -259,14 +278,14 @@ class TestNative:
 
     def test_sizes(self):
         """None is the largest size."""
-        native = Options.from_kwargs(max_size=None, max_queue=(7, 3)).to_native(secure=False)
+        native = Options.from_kwargs(max_size=None, max_queue=(7, 3)).to_native("ws://h/")[0]
         assert native["max_size"] == 2**63 - 1
         assert native["max_queue"] == 7
 
     def test_tls_only_where_needed(self):
         """A plain connection costs no TLS context."""
-        assert Options.from_kwargs().to_native(secure=False)["tls"] is None
-        assert Options.from_kwargs().to_native(secure=True)["tls"] is not None
+        assert Options.from_kwargs().to_native("ws://h/")[0]["tls"] is None
+        assert Options.from_kwargs().to_native("wss://h/")[0]["tls"] is not None
 
     def test_logger(self):
         """Loggers and adapters are taken; the default is the library's."""

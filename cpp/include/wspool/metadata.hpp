@@ -137,9 +137,9 @@ public:
     /// Round-trip time of the latest answered ping; zero before the first.
     [[nodiscard]] virtual std::chrono::nanoseconds Get_latency() const = 0;
     [[nodiscard]] virtual statistics_t Get_statistics() const = 0;
-    /// Of a feed, the number of the connection that was ready last; 0 before the first. 1 without
-    /// reconnection.
-    [[nodiscard]] virtual std::uint32_t Get_generation() const noexcept { return 1; }
+    /// Of a feed, the number of the connection that was ready last, from 1; 0 before the first.
+    /// Without reconnection 1 once it has been open.
+    [[nodiscard]] virtual std::uint32_t Get_generation() const noexcept = 0;
     /// Bytes accepted by `Send` and not yet handed to the system.
     [[nodiscard]] virtual std::size_t Get_buffered_amount() const = 0;
 

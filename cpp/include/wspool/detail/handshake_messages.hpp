@@ -44,7 +44,7 @@ public:
     [[nodiscard]] bool headers_ready() const { return state_ == state_e::done; }
     [[nodiscard]] std::string raw() const { return {}; }
 
-    [[nodiscard]] bool have_head() const { return status_ != 0; }
+    [[nodiscard]] bool have_head() const { return status_ == 101 || status_ >= 200; }
     [[nodiscard]] bool failed_bound() const { return failed_bound_; }
     [[nodiscard]] const std::string& error() const { return error_; }
     [[nodiscard]] int status() const { return status_; }
