@@ -259,7 +259,8 @@ private:
     std::size_t handshake_buffer_size_ = 0;
     const websocketpp::transport::read_handler* frame_handler_ = nullptr;
     const char* incoming_ = nullptr;
-    std::string rest_;                // of a frame that is not complete
+    std::string rest_;                // of a frame that is not complete, or:
+    bool rest_is_ready_ = false;      // frames that are read before any more bytes
     runtime::batch* turn_ = nullptr;  // valid within readable()
     std::uint64_t received_count_ = 0;
     std::int64_t received_ns_ = 0;

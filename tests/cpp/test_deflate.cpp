@@ -154,6 +154,33 @@ TEST_CASE("deflate: what inflates beyond max_size fails with 1009, before memory
     CHECK(read(compressed(fits, 2), 4096, 999).failed == 1009);
 }
 
+TEST_CASE("deflate: what one call inflates is bounded, and the rest waits for the next") {
+    // A read may bring hundreds of messages that are a thousand times as large.
+    struct counter final : message_sink {
+        std::size_t count = 0;
+        void on_joined(std::string_view, bool) override { ++count; }
+        void on_joined(std::string&&, bool) override { ++count; }
+        void on_fragment(std::string&&, bool, bool, bool) override { FAIL("not asked for"); }
+    } sink;
+    frame_reader reader(sink);
+    reader.set_deflate({});
+    std::string stream;
+    for (int i = 0; i < 10; ++i) stream += compressed(raw_deflate(std::string(10'000, 'z')), 2);
+    stream += frame("plain");
+    std::vector<wspool::message_view_t> slices;
+    std::size_t used = 0;
+    std::vector<std::size_t> counts;
+    do {
+        reader.allow_inflating(25'000);
+        used += reader.consume(stream.data() + used, stream.size() - used, slices, 0);
+        counts.push_back(sink.count);
+    } while (reader.is_held_back());
+    CHECK(counts == std::vector<std::size_t>{3, 6, 9, 10});
+    CHECK(used == stream.size());
+    CHECK(slices.size() == 1);
+    CHECK_FALSE(reader.failed());
+}
+
 TEST_CASE("deflate: corrupt data fails with 1002, text that is not UTF-8 with 1007") {
     CHECK(read(compressed("\xff\xff\xff\xff garbage"), 4096).failed == 1002);
     CHECK(read(compressed("\x07"), 4096).failed == 1002);  // a block type that does not exist

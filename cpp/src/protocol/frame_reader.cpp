@@ -114,8 +114,13 @@ std::size_t frame_reader::take_slices(const char* data, std::size_t size,
 std::size_t frame_reader::consume(const char* data, std::size_t size,
                                   std::vector<message_view_t>& out, std::int64_t received_ns) {
     has_control_ = false;
+    held_back_ = false;
     std::size_t at = 0;
     while (at < size && !failure_) {
+        if (may_inflate_ == 0 && !in_frame_) {
+            held_back_ = true;
+            break;
+        }
         if (!in_message_) {
             at += take_slices(data + at, size - at, out, received_ns);
             if (at == size || failure_) break;
@@ -180,7 +185,12 @@ bool frame_reader::take(const char* data, std::size_t size) {
     std::size_t left = room();
     return inflated(inflater_->inflate(
         data, size, left,
-        [this](const char* out, std::size_t count) { return take_plain(out, count); }));
+        [this](const char* out, std::size_t count) { return take_inflated(out, count); }));
+}
+
+bool frame_reader::take_inflated(const char* data, std::size_t size) {
+    may_inflate_ -= std::min(may_inflate_, size);
+    return take_plain(data, size);
 }
 
 bool frame_reader::take_plain(const char* data, std::size_t size) {
@@ -204,7 +214,7 @@ bool frame_reader::finish_frame(bool final) {
     if (is_compressed_) {
         std::size_t left = room();
         if (!inflated(inflater_->finish(left, [this](const char* out, std::size_t count) {
-                return take_plain(out, count);
+                return take_inflated(out, count);
             }))) {
             return false;
         }

@@ -62,13 +62,21 @@ public:
         inflater_ = std::make_unique<inflater>(parameters);
     }
 
-    /// Reads frames until the input ends, a control frame is complete or something fails.
-    /// Returns the bytes consumed; see `has_control()` and `failed()`. Slices of the input are
+    /// So many more bytes may be inflated by `consume`, and what it takes to end a frame: the peer
+    /// makes a thousand of each that it sends, and who calls decides how many are wanted at once.
+    void allow_inflating(std::size_t bytes) { may_inflate_ = bytes; }
+
+    /// Reads frames until the input ends, a control frame is complete, no more may be inflated or
+    /// something fails. Returns the bytes consumed; see `has_control()`, `is_held_back()` and
+    /// `failed()`. Slices of the input are
     /// appended to `out`, stamped with `received_ns`; what else is found goes to the sink, which
     /// may append to it as well, so that the order is kept.
     std::size_t consume(const char* data, std::size_t size, std::vector<message_view_t>& out,
                         std::int64_t received_ns);
 
+    /// True after `consume` stopped behind a frame because no more may be inflated. What is left of
+    /// the input may then be of any size.
+    [[nodiscard]] bool is_held_back() const { return held_back_; }
     /// True after `consume` stopped behind a control frame, until the next `consume`.
     [[nodiscard]] bool has_control() const { return has_control_; }
     [[nodiscard]] opcode_e control_opcode() const { return control_opcode_; }
@@ -97,6 +105,7 @@ private:
     void begin_data(const header& frame);
     bool take(const char* data, std::size_t size);
     bool take_plain(const char* data, std::size_t size);
+    bool take_inflated(const char* data, std::size_t size);
     bool inflated(inflater::result_e result);
     bool finish_frame(bool final);
     bool whole_frame(const header& frame, const char* payload);
@@ -127,6 +136,9 @@ private:
     // A small frame seen in part: what of its text has been checked already.
     utf8_validator peeked_;
     std::size_t peeked_bytes_ = 0;
+
+    std::size_t may_inflate_ = static_cast<std::size_t>(-1);
+    bool held_back_ = false;
 
     bool has_control_ = false;
     opcode_e control_opcode_ = opcode_e::ping;
