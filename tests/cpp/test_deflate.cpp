@@ -193,6 +193,31 @@ TEST_CASE("deflate: messages go on behind a block with BFINAL (RFC 7692 section 
     const std::string stream = compressed(final_block) + compressed(raw_deflate("and more"));
     CHECK(read(stream, 4096).messages ==
           std::vector<std::string>{"the last block, the last block", "and more"});
+
+    // What follows refers to what came before, over many ends and a long message.
+    const std::string before = noise(40'000);
+    z_stream referring{};
+    REQUIRE(deflateInit2(&referring, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    const std::string window = before.substr(before.size() - 32 * 1024);
+    REQUIRE(deflateSetDictionary(&referring, reinterpret_cast<const Bytef*>(window.data()),
+                                 static_cast<uInt>(window.size())) == Z_OK);
+    const std::string again = window.substr(1000, 20'000);
+    std::string packed(deflateBound(&referring, again.size()) + 64, '\0');
+    referring.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(again.data()));
+    referring.avail_in = static_cast<uInt>(again.size());
+    referring.next_out = reinterpret_cast<Bytef*>(packed.data());
+    referring.avail_out = static_cast<uInt>(packed.size());
+    deflate(&referring, Z_SYNC_FLUSH);
+    packed.resize(packed.size() - referring.avail_out - 4);
+    deflateEnd(&referring);
+    CHECK(packed.size() < 1000);
+    std::string many = raw_deflate(before, Z_FINISH);
+    for (int i = 0; i < 100; ++i) many += std::string("\x03\x00", 2);  // ends of nothing
+    many += '\0';
+    for (const std::size_t step : {std::size_t{1}, std::size_t{4096}, std::size_t{1} << 20}) {
+        CHECK(read(compressed(many) + compressed(packed), step).messages ==
+              std::vector<std::string>{before, again});
+    }
 }
 
 TEST_CASE("deflate: RSV1 where it may not stand fails with 1002 (RFC 7692 section 6)") {
