@@ -175,7 +175,9 @@ void frame_reader::begin_data(const header& frame) {
         is_text_ = frame.opcode == opcode_e::text;
         is_compressed_ = frame.compressed;
         utf8_.reset();
+        empty_in_a_row_ = 0;
     }
+    size_before_ = handed_out_ + message_.size();
     peeked_.reset();
     peeked_bytes_ = 0;
 }
@@ -208,6 +210,10 @@ bool frame_reader::inflated(inflater::result_e result) {
 bool frame_reader::finish_frame(bool final) {
     in_frame_ = false;
     if (!final) {
+        // A message that never ends and never grows: no bound on sizes would ever end it, and as
+        // the peer is not silent, no keepalive.
+        empty_in_a_row_ = handed_out_ + message_.size() == size_before_ ? empty_in_a_row_ + 1 : 0;
+        if (empty_in_a_row_ > most_empty_fragments) return fail(1008, "too many empty fragments");
         if (fragments_) hand_out(false);
         return true;
     }

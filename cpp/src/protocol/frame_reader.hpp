@@ -48,6 +48,8 @@ public:
     static constexpr std::size_t small_frame = 4096;
     /// What a message that was put together goes out in a string of its own from.
     static constexpr std::size_t long_message = 4096;
+    /// So many fragments in a row may add nothing to their message. max_size bounds the others.
+    static constexpr std::size_t most_empty_fragments = 64 * 1024;
 
     explicit frame_reader(message_sink& sink) : sink_(sink) {}
 
@@ -126,6 +128,8 @@ private:
     std::string message_;            // what has not gone out
     std::size_t handed_out_ = 0;     // of the message, as fragments
     bool any_fragment_out_ = false;  // of the message
+    std::size_t size_before_ = 0;    // of the message, without its latest fragment
+    std::size_t empty_in_a_row_ = 0;
     utf8_validator utf8_;
 
     // The frame being taken in piece by piece; valid while in_frame_.
