@@ -58,9 +58,12 @@ frame_reader::parsed_e frame_reader::parse_header(const unsigned char* data, std
         }
         if ((out.length >> 63) != 0) return failed(1002, "invalid length");
     }
-    // A deflated message is bounded as it is inflated.
+    // A deflated message is bounded as it is inflated. But what deflates to twice its largest size
+    // and more is none: stored blocks and flushes add a few percent.
     const bool deflated = out.opcode == opcode_e::continuation ? is_compressed_ : out.compressed;
-    if (!control && !deflated && out.length > room()) {
+    const bool too_long =
+        deflated ? out.length > 1024 && (out.length - 1024) / 2 > max_size_ : out.length > room();
+    if (!control && too_long) {
         return failed(1009, "message too big");
     }
     return parsed_e::complete;
