@@ -221,6 +221,7 @@ private:
     void start_keepalive();
     void arm_keepalive();
     void keepalive_due();
+    void forget_old_pings();
     bool on_ping();
     void on_pong(std::string_view payload);
     void answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took);
