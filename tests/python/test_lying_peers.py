@@ -916,6 +916,8 @@ def test_close_frame_and_no_end_of_tcp(user, certificates, trust, floods, tls):
     assert messages == ["good"]
     assert type(closed) is wspool.ConnectionClosedError
     assert (closed.rcvd.code, closed.sent.code, closed.rcvd_then_sent) == (4000, 4000, True)
+    assert type(closed.__cause__) is TimeoutError
+    assert "did not end TCP" in str(closed.__cause__)
 
 
 def test_close_that_is_answered_without_the_end_of_tcp(user):
@@ -1258,7 +1260,8 @@ def test_unsent_data_is_told(sync_user):
         closed = ending(ws)[1]
     assert type(closed) is wspool.ConnectionClosedError
     assert (closed.rcvd, closed.sent, closed.code) == (None, None, 1006)
-    assert isinstance(closed.__cause__, OSError)
+    # The system tells of the RST once. If writing heard it, reading finds an end like any other.
+    assert isinstance(closed.__cause__, (OSError, EOFError))
     assert ws.buffered_amount == 0
 
 
