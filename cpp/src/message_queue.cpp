@@ -26,7 +26,7 @@ constexpr std::size_t smallest_read = 16 * 1024;
 constexpr std::size_t largest_read = 192 * 1024;
 constexpr std::size_t smallest_header = 2;  // of a frame
 // Of one message, so many fragments are kept apart. Empty ones cost the peer two bytes, so what
-// comes above is joined to the last.
+// comes above is joined to the last, or left out.
 constexpr std::size_t most_fragments = 4096;
 // The consumer says how much it has taken once in so many messages, or when it has taken this part
 // of the bound.
@@ -214,7 +214,10 @@ void message_queue_c::append(message_view_t message, std::size_t expected, std::
     bytes_ += size;
     is_incomplete_ = !message.is_final;
     const bool is_mark = message.generation == 0;
-    if (!message.is_first && !is_mark && fragments_ >= most_fragments && join(message)) return;
+    if (!message.is_first && !is_mark && fragments_ >= most_fragments) {
+        if (size == 0 && !message.is_final) return;  // there may be nothing to join it to
+        if (join(message)) return;
+    }
     const bool whole = message.is_first && message.is_final;
     const bool many = !whole && fragments_ >= most_fragments && size > 0;
     chunk* target = nullptr;

@@ -258,6 +258,7 @@ private:
     void time_out(const char* reason);
     void tell_slow_consumer(std::int64_t now);
     void go_on_reading();
+    void forget_old_pings();
     bool on_ping();
     void on_pong(std::string_view payload);
     void answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took);
@@ -300,7 +301,8 @@ private:
     std::size_t handshake_buffer_size_ = 0;
     const websocketpp::transport::read_handler* frame_handler_ = nullptr;
     const char* incoming_ = nullptr;
-    std::string rest_;                // of a frame that is not complete
+    std::string rest_;                // of a frame that is not complete, or:
+    bool rest_is_ready_ = false;      // frames that are read before any more bytes
     runtime::batch* turn_ = nullptr;  // valid within readable()
     std::uint64_t received_count_ = 0;
     std::int64_t received_ns_ = 0;

@@ -26,6 +26,9 @@ websocketpp::lib::error_code stream_failed() {
 // does not read gets no memory for it (RFC 6455 section 5.5.3 lets the latest answer stand
 // for all).
 constexpr std::size_t pongs_wait_above = 256 * 1024;
+// After so much has been inflated in a turn, what came is handed out before more of it is: it may
+// be a thousand times what was read, and the consumer may have no room for it.
+constexpr std::size_t inflated_per_turn = 1024 * 1024;
 // Of what senders put into the outbox, this much goes through TLS at a time.
 constexpr std::size_t write_piece = 256 * 1024;
 // After so many pieces the loop's other connections have their turn: senders may be faster than
@@ -57,7 +60,7 @@ void session::wait_readable() {
         self->waiting_readable_ = false;
         if (!cancelled) self->readable();
     };
-    if (stream_.has_input()) {
+    if (rest_is_ready_ || stream_.has_input()) {
         loop_->post(std::move(turn));
     } else {
         stream_.wait_readable(std::move(turn));
@@ -74,13 +77,16 @@ void session::readable() {
     const std::size_t held = rest_.size();
     if (held != 0) rest_.copy(buffer, held);
     std::size_t count = 0;
-    std::size_t room = runtime::loop::plain_buffer_size - held;
-    if (sink_) room = std::min(room, sink_->Read_size());
-    // Not more ciphertext than there is room for as plaintext: what is left of it would be copied.
-    const auto result =
-        stream_.read(buffer + held, room, stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
-                     std::min(room, runtime::loop::cipher_buffer_size), count);
-    bytes_received_.store(stream_.bytes_in(), std::memory_order_relaxed);
+    auto result = result_e::done;
+    if (!std::exchange(rest_is_ready_, false)) {
+        std::size_t room = runtime::loop::plain_buffer_size - held;
+        if (sink_) room = std::min(room, sink_->Read_size());
+        // Not more ciphertext than there is room for as plaintext: what is left would be copied.
+        result =
+            stream_.read(buffer + held, room, stream_.is_tls() ? loop_->cipher_buffer() : nullptr,
+                         std::min(room, runtime::loop::cipher_buffer_size), count);
+        bytes_received_.store(stream_.bytes_in(), std::memory_order_relaxed);
+    }
     if (result == result_e::done) {
         begin_turn();
         incoming_ = buffer;
@@ -163,6 +169,7 @@ bool session::defer_end(const websocketpp::transport::read_handler& handler) {
 }
 
 void session::keep_rest(const char* bytes, std::size_t size) {
+    rest_is_ready_ = size != 0 && reader_.is_held_back();
     if (size != 0) {
         rest_.assign(bytes, size);
     } else if (!rest_.empty()) {
@@ -232,6 +239,7 @@ void session::begin_turn() {
     last_received_ = runtime::steady_now();
     received_ns_ = runtime::unix_now();
     last_received_ns_.store(received_ns_, std::memory_order_relaxed);
+    reader_.allow_inflating(inflated_per_turn);
 }
 
 void session::end_turn() {

@@ -25,6 +25,10 @@ std::string random_payload() {
     return {bytes.data(), bytes.size()};
 }
 
+// Keepalive pings that are remembered. A peer that sends messages and never a pong is alive, and
+// makes one more unanswered ping in every interval.
+constexpr std::ptrdiff_t most_unanswered = 64;
+
 std::int64_t nanoseconds(std::chrono::milliseconds duration) {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
 }
@@ -70,6 +74,7 @@ void session::keepalive_due() {
     if (now >= next_ping_) {
         next_ping_ = now + nanoseconds(options_.ping_interval);
         if (pong_deadline_ == 0) {
+            forget_old_pings();
             Ping(random_payload(), nullptr);
             pinged_at_ = now;
             if (options_.ping_timeout.count() > 0) {
@@ -118,6 +123,13 @@ void session::go_on_reading() {
         }
     }
     wait_readable();
+}
+
+void session::forget_old_pings() {
+    const auto is_keepalive = [](const ping_t& ping) { return !ping.on_pong; };
+    const std::lock_guard lock(out_mutex_);
+    if (std::count_if(pings_.begin(), pings_.end(), is_keepalive) < most_unanswered) return;
+    pings_.erase(std::find_if(pings_.begin(), pings_.end(), is_keepalive));
 }
 
 /// True if the ping shall be answered.

@@ -314,6 +314,7 @@ void session::shut_down(websocketpp::transport::shutdown_handler handler) {
     // close frame. So read to the end, for as long as a close handshake may take.
     lingering_ = true;
     paused_ = resting_ = false;
+    rest_is_ready_ = false;
     if (options_.close_timeout.count() > 0) {
         deadline_.expires_after(options_.close_timeout);
         deadline_.async_wait([self = self()](std::error_code cancelled) {

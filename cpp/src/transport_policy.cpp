@@ -98,7 +98,9 @@ std::shared_ptr<transport_timer> session::set_timer(long milliseconds,
     timer->wait([self = self(), timer, handler = std::move(handler)](std::error_code cancelled) {
         if (cancelled) return;
         self->skip_linger_ = true;
-        self->set_error(error_c(error_e::TIMEOUT, "the peer did not answer the close frame"));
+        self->set_error(error_c(error_e::TIMEOUT, self->closed_by_peer()
+                                                      ? "the peer closed, and did not end TCP"
+                                                      : "the peer did not answer the close frame"));
         handler(error_code());
     });
     return timer;

@@ -152,7 +152,10 @@ void wspool_connection::handle_read_frame(lib::error_code const& error, size_t c
     size_t used = 0;
     bool resumed = session->take_deferred();
     while (resumed || used < count) {
-        if (session->closed_by_peer()) break;  // nothing counts behind a close frame
+        if (session->closed_by_peer()) {  // nothing counts behind a close frame
+            used = count;
+            break;
+        }
         if (!resumed) {
             lib::error_code ignored;  // the reader keeps it
             used += m_processor->consume(

@@ -289,7 +289,10 @@ class NegotiationError(InvalidHandshake):
 
 
 class ProtocolError(WSPoolError):
-    """The peer broke RFC 6455; the cause of a ``ConnectionClosedError``."""
+    """The peer broke RFC 6455; the cause of a ``ConnectionClosedError``.
+
+    Also of one with 1008: the peer sent empty fragments of one message without end.
+    """
 
 
 class PayloadTooBig(WSPoolError):

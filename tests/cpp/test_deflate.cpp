@@ -154,6 +154,33 @@ TEST_CASE("deflate: what inflates beyond max_size fails with 1009, before memory
     CHECK(read(compressed(fits, 2), 4096, 999).failed == 1009);
 }
 
+TEST_CASE("deflate: what one call inflates is bounded, and the rest waits for the next") {
+    // A read may bring hundreds of messages that are a thousand times as large.
+    struct counter final : message_sink {
+        std::size_t count = 0;
+        void on_joined(std::string_view, bool) override { ++count; }
+        void on_joined(std::string&&, bool) override { ++count; }
+        void on_fragment(std::string&&, bool, bool, bool) override { FAIL("not asked for"); }
+    } sink;
+    frame_reader reader(sink);
+    reader.set_deflate({});
+    std::string stream;
+    for (int i = 0; i < 10; ++i) stream += compressed(raw_deflate(std::string(10'000, 'z')), 2);
+    stream += frame("plain");
+    std::vector<wspool::message_view_t> slices;
+    std::size_t used = 0;
+    std::vector<std::size_t> counts;
+    do {
+        reader.allow_inflating(25'000);
+        used += reader.consume(stream.data() + used, stream.size() - used, slices, 0);
+        counts.push_back(sink.count);
+    } while (reader.is_held_back());
+    CHECK(counts == std::vector<std::size_t>{3, 6, 9, 10});
+    CHECK(used == stream.size());
+    CHECK(slices.size() == 1);
+    CHECK_FALSE(reader.failed());
+}
+
 TEST_CASE("deflate: corrupt data fails with 1002, text that is not UTF-8 with 1007") {
     CHECK(read(compressed("\xff\xff\xff\xff garbage"), 4096).failed == 1002);
     CHECK(read(compressed("\x07"), 4096).failed == 1002);  // a block type that does not exist
@@ -166,6 +193,31 @@ TEST_CASE("deflate: messages go on behind a block with BFINAL (RFC 7692 section 
     const std::string stream = compressed(final_block) + compressed(raw_deflate("and more"));
     CHECK(read(stream, 4096).messages ==
           std::vector<std::string>{"the last block, the last block", "and more"});
+
+    // What follows refers to what came before, over many ends and a long message.
+    const std::string before = noise(40'000);
+    z_stream referring{};
+    REQUIRE(deflateInit2(&referring, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    const std::string window = before.substr(before.size() - 32 * 1024);
+    REQUIRE(deflateSetDictionary(&referring, reinterpret_cast<const Bytef*>(window.data()),
+                                 static_cast<uInt>(window.size())) == Z_OK);
+    const std::string again = window.substr(1000, 20'000);
+    std::string packed(deflateBound(&referring, again.size()) + 64, '\0');
+    referring.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(again.data()));
+    referring.avail_in = static_cast<uInt>(again.size());
+    referring.next_out = reinterpret_cast<Bytef*>(packed.data());
+    referring.avail_out = static_cast<uInt>(packed.size());
+    deflate(&referring, Z_SYNC_FLUSH);
+    packed.resize(packed.size() - referring.avail_out - 4);
+    deflateEnd(&referring);
+    CHECK(packed.size() < 1000);
+    std::string many = raw_deflate(before, Z_FINISH);
+    for (int i = 0; i < 100; ++i) many += std::string("\x03\x00", 2);  // ends of nothing
+    many += '\0';
+    for (const std::size_t step : {std::size_t{1}, std::size_t{4096}, std::size_t{1} << 20}) {
+        CHECK(read(compressed(many) + compressed(packed), step).messages ==
+              std::vector<std::string>{before, again});
+    }
 }
 
 TEST_CASE("deflate: RSV1 where it may not stand fails with 1002 (RFC 7692 section 6)") {

@@ -187,6 +187,29 @@ TEST_CASE("frame_reader.consume: a huge announced length reserves little memory"
     CHECK(f.events().empty());
 }
 
+TEST_CASE("frame_reader.consume: fragments that add nothing are bounded, in a row") {
+    frame_spec_t first;
+    first.final = false;
+    frame_spec_t next = first;
+    next.opcode = 0;
+    for (const bool apart : {false, true}) {
+        std::string nothing;
+        for (std::size_t i = 0; i < frame_reader::most_empty_fragments - 1; ++i) {
+            nothing += frame("", next);
+        }
+        feeder f(100);
+        f.feed(frame("", first) + nothing);
+        f.feed(apart ? frame("x", next) : std::string());
+        CHECK(f.close_code() == 0);
+        f.feed(frame("", next));
+        CHECK(f.close_code() == (apart ? 0 : 1008));
+        if (apart) f.feed(nothing);
+        CHECK(f.close_code() == (apart ? 0 : 1008));
+        if (apart) f.feed(frame("", next));
+        CHECK(f.close_code() == 1008);
+    }
+}
+
 TEST_CASE("frame_reader.consume: random bytes never read out of bounds and never hang") {
     // A peer may send anything; AddressSanitizer is the judge.
     std::mt19937 random(7);

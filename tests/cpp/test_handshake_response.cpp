@@ -137,6 +137,10 @@ TEST_CASE("handshake_response.consume: heads above the bounds fail, and say that
     CHECK(parse({many + "\r\n"}).bound);
     CHECK(parse({line + "A: " + std::string(65 * 1024, 'x')}).bound);
     CHECK(parse({std::string("HTTP/1.1 101 ") + std::string(70 * 1024, 'x')}).bound);
+    std::string interim;
+    for (int i = 0; i < 3000; ++i) interim += "HTTP/1.1 103 Hints\r\n\r\n";
+    CHECK(parse({interim}).bound);
+    CHECK(parse({interim.substr(0, 40'000), interim.substr(40'000)}).bound);
     CHECK_FALSE(parse({line + "A: " + std::string(60 * 1024, 'x') + "\r\n\r\n"}).failed);
 }
 

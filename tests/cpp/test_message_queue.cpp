@@ -307,6 +307,15 @@ TEST_CASE("message_queue: many fragments are joined, so that empty ones cost no 
     }
     CHECK(got == all + ">");
     CHECK(pieces <= 4100);
+
+    message_queue_c nothing(bound(2, overflow_e::PAUSE, 0, 1 << 30));
+    put(nothing, "", true, false);
+    for (int i = 0; i < 20'000; ++i) put(nothing, "", false, false);
+    put(nothing, ">", false, true);
+    nothing.Set_streaming(true);
+    pieces = 1;
+    while (next(nothing) != ">") ++pieces;
+    CHECK(pieces <= 4100);
 }
 
 TEST_CASE("message_queue: after our close frame nothing pauses any more, and the bound holds") {

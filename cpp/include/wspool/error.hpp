@@ -28,7 +28,8 @@ enum class error_e {
     PREPARATION,         ///< user code that makes what an attempt needs has failed
     SECURITY,            ///< a bound on the handshake was passed (size or number of headers,
                          ///< number of redirects), or a redirect that is not safe to follow
-    PROTOCOL,            ///< the peer broke RFC 6455; the connection was failed
+    PROTOCOL,            ///< the peer broke RFC 6455, or sent fragments of nothing without end; the
+                         ///< connection was failed
     PAYLOAD_TOO_BIG,     ///< a message above max_size; the connection was failed with 1009
     BUFFER_FULL,         ///< the write buffer is at its bound, and this thread may not wait
     END_OF_STREAM,       ///< the peer ended TCP before the handshake or the closing was complete

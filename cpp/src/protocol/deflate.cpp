@@ -107,14 +107,10 @@ struct inflater::state {
     state(const state&) = delete;
     state& operator=(const state&) = delete;
 
-    /// After a block with BFINAL set (section 7.2.3.4) the next one may refer to what came before.
-    bool restart() {
-        std::array<Bytef, 32 * 1024> window{};
-        uInt size = 0;
-        return inflateGetDictionary(&stream, window.data(), &size) == Z_OK &&
-               inflateReset(&stream) == Z_OK &&
-               inflateSetDictionary(&stream, window.data(), size) == Z_OK;
-    }
+    /// After a block with BFINAL set (section 7.2.3.4) the next one may refer to what came before:
+    /// the window stays. Taking it out and putting it back would be 64 KB of copying, for which a
+    /// peer needs to send two bytes.
+    bool restart() { return inflateResetKeep(&stream) == Z_OK; }
 
     z_stream stream{};
 };

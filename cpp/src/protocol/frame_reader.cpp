@@ -58,9 +58,12 @@ frame_reader::parsed_e frame_reader::parse_header(const unsigned char* data, std
         }
         if ((out.length >> 63) != 0) return failed(1002, "invalid length");
     }
-    // A deflated message is bounded as it is inflated.
+    // A deflated message is bounded as it is inflated. But what deflates to twice its largest size
+    // and more is none: stored blocks and flushes add a few percent.
     const bool deflated = out.opcode == opcode_e::continuation ? is_compressed_ : out.compressed;
-    if (!control && !deflated && out.length > room()) {
+    const bool too_long =
+        deflated ? out.length > 1024 && (out.length - 1024) / 2 > max_size_ : out.length > room();
+    if (!control && too_long) {
         return failed(1009, "message too big");
     }
     return parsed_e::complete;
@@ -118,8 +121,13 @@ std::size_t frame_reader::take_slices(const char* data, std::size_t size,
 std::size_t frame_reader::consume(const char* data, std::size_t size,
                                   std::vector<message_view_t>& out, std::int64_t received_ns) {
     has_control_ = false;
+    held_back_ = false;
     std::size_t at = 0;
     while (at < size && !failure_) {
+        if (may_inflate_ == 0 && !in_frame_) {
+            held_back_ = true;
+            break;
+        }
         if (!in_message_) {
             at += take_slices(data + at, size - at, out, received_ns);
             if (at == size || failure_) break;
@@ -174,7 +182,9 @@ void frame_reader::begin_data(const header& frame) {
         is_text_ = frame.opcode == opcode_e::text;
         is_compressed_ = frame.compressed;
         utf8_.reset();
+        empty_in_a_row_ = 0;
     }
+    size_before_ = handed_out_ + message_.size();
     peeked_.reset();
     peeked_bytes_ = 0;
 }
@@ -184,7 +194,12 @@ bool frame_reader::take(const char* data, std::size_t size) {
     std::size_t left = room();
     return inflated(inflater_->inflate(
         data, size, left,
-        [this](const char* out, std::size_t count) { return take_plain(out, count); }));
+        [this](const char* out, std::size_t count) { return take_inflated(out, count); }));
+}
+
+bool frame_reader::take_inflated(const char* data, std::size_t size) {
+    may_inflate_ -= std::min(may_inflate_, size);
+    return take_plain(data, size);
 }
 
 bool frame_reader::take_plain(const char* data, std::size_t size) {
@@ -202,13 +217,17 @@ bool frame_reader::inflated(inflater::result_e result) {
 bool frame_reader::finish_frame(bool final) {
     in_frame_ = false;
     if (!final) {
+        // A message that never ends and never grows: no bound on sizes would ever end it, and as
+        // the peer is not silent, no keepalive.
+        empty_in_a_row_ = handed_out_ + message_.size() == size_before_ ? empty_in_a_row_ + 1 : 0;
+        if (empty_in_a_row_ > most_empty_fragments) return fail(1008, "too many empty fragments");
         if (fragments_) hand_out(false);
         return true;
     }
     if (is_compressed_) {
         std::size_t left = room();
         if (!inflated(inflater_->finish(left, [this](const char* out, std::size_t count) {
-                return take_plain(out, count);
+                return take_inflated(out, count);
             }))) {
             return false;
         }

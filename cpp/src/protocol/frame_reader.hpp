@@ -48,6 +48,8 @@ public:
     static constexpr std::size_t small_frame = 4096;
     /// What a message that was put together goes out in a string of its own from.
     static constexpr std::size_t long_message = 4096;
+    /// So many fragments in a row may add nothing to their message. max_size bounds the others.
+    static constexpr std::size_t most_empty_fragments = 64 * 1024;
 
     explicit frame_reader(message_sink& sink) : sink_(sink) {}
 
@@ -68,13 +70,21 @@ public:
     /// Of all data frames so far, inflated.
     [[nodiscard]] std::uint64_t payload_bytes() const { return payload_bytes_; }
 
-    /// Reads frames until the input ends, a control frame is complete or something fails.
-    /// Returns the bytes consumed; see `has_control()` and `failed()`. Slices of the input are
+    /// So many more bytes may be inflated by `consume`, and what it takes to end a frame: the peer
+    /// makes a thousand of each that it sends, and who calls decides how many are wanted at once.
+    void allow_inflating(std::size_t bytes) { may_inflate_ = bytes; }
+
+    /// Reads frames until the input ends, a control frame is complete, no more may be inflated or
+    /// something fails. Returns the bytes consumed; see `has_control()`, `is_held_back()` and
+    /// `failed()`. Slices of the input are
     /// appended to `out`, stamped with `received_ns`; what else is found goes to the sink, which
     /// may append to it as well, so that the order is kept.
     std::size_t consume(const char* data, std::size_t size, std::vector<message_view_t>& out,
                         std::int64_t received_ns);
 
+    /// True after `consume` stopped behind a frame because no more may be inflated. What is left of
+    /// the input may then be of any size.
+    [[nodiscard]] bool is_held_back() const { return held_back_; }
     /// True after `consume` stopped behind a control frame, until the next `consume`.
     [[nodiscard]] bool has_control() const { return has_control_; }
     [[nodiscard]] opcode_e control_opcode() const { return control_opcode_; }
@@ -103,6 +113,7 @@ private:
     void begin_data(const header& frame);
     bool take(const char* data, std::size_t size);
     bool take_plain(const char* data, std::size_t size);
+    bool take_inflated(const char* data, std::size_t size);
     bool inflated(inflater::result_e result);
     bool finish_frame(bool final);
     bool whole_frame(const header& frame, const char* payload);
@@ -125,6 +136,8 @@ private:
     std::string message_;            // what has not gone out
     std::size_t handed_out_ = 0;     // of the message, as fragments
     bool any_fragment_out_ = false;  // of the message
+    std::size_t size_before_ = 0;    // of the message, without its latest fragment
+    std::size_t empty_in_a_row_ = 0;
     utf8_validator utf8_;
 
     // The frame being taken in piece by piece; valid while in_frame_.
@@ -135,6 +148,9 @@ private:
     // A small frame seen in part: what of its text has been checked already.
     utf8_validator peeked_;
     std::size_t peeked_bytes_ = 0;
+
+    std::size_t may_inflate_ = static_cast<std::size_t>(-1);
+    bool held_back_ = false;
 
     bool has_control_ = false;
     opcode_e control_opcode_ = opcode_e::ping;

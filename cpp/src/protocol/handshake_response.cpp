@@ -44,7 +44,8 @@ std::size_t handshake_response::consume(char const* bytes, std::size_t count) {
         const std::size_t piece = newline == std::string_view::npos ? rest.size() : newline + 1;
         head_.append(rest.substr(0, piece));
         used += piece;
-        if (head_.size() > max_head_bytes) fail("the answer's headers are too large", true);
+        head_bytes_ += piece;
+        if (head_bytes_ > max_head_bytes) fail("the answer's headers are too large", true);
         if (newline != std::string_view::npos && ends_with_blank_line(head_)) {
             parse_head(head_.data(), head_.data() + head_.size());
             head_.clear();

@@ -31,7 +31,7 @@ private:
 /// the first read of an error's body.
 class WSPOOL_API handshake_response : public websocketpp::http::parser::response {
 public:
-    static constexpr std::size_t max_head_bytes = 64 * 1024;
+    static constexpr std::size_t max_head_bytes = 64 * 1024;  // interim answers' included
     static constexpr std::size_t max_headers = 256;
     static constexpr std::size_t max_body_bytes = 64 * 1024;
 
@@ -64,6 +64,7 @@ private:
 
     state_e state_ = state_e::head;
     std::string head_;
+    std::size_t head_bytes_ = 0;  // of all heads so far
     std::string chunked_;
     std::size_t body_length_ = 0;
     int status_ = 0;
