@@ -1,8 +1,8 @@
 """Clients with one face, of ours and of peers, for the tests of who stays connected.
 
-Each is a function of a URI and a `Consumer`, and of a keepalive or none. It hands the consumer every
-message, until the connection has ended, and returns how that was as text: the code and the
-reason of the close frame, or the words of the exception.
+Each is a function of a URI and a `Consumer`, and of a keepalive or none. It hands the consumer
+every message, until the connection has ended, and returns how that was as text: code and reason of
+the close frame, or the words of the exception.
 """
 
 import asyncio
@@ -50,10 +50,10 @@ class Consumer:
     def take(self, text):
         """Take a message; returns for how many seconds the caller has to wait, in its own way."""
         message = json.loads(text)
-        if "n" not in message:
-            self.report = message
-            return 0.0
-        return self.take_number(message["n"])
+        if message.get("e") == "number":
+            return self.take_number(message["n"])
+        self.report = message
+        return 0.0
 
     def take_number(self, number):
         """Take the number of a message; as `take`."""
@@ -103,9 +103,10 @@ class _Listener(picows.WSListener):
 
     def on_ws_frame(self, transport, frame):
         if frame.msg_type == picows.WSMsgType.CLOSE:
-            code, reason = frame.get_close_code(), frame.get_close_message()
-            self.closed = f"{int(code)} {reason or ''}"
-            transport.send_close(code)
+            if transport.close_handshake is None or transport.close_handshake.sent is None:
+                code, reason = frame.get_close_code(), frame.get_close_message() or b""
+                self.closed = f"{int(code)} {reason.decode()}"
+                transport.send_close(code)
             transport.disconnect()
         elif frame.msg_type == picows.WSMsgType.TEXT:
             # Its callbacks cannot await.
@@ -222,7 +223,7 @@ STREAM = {"batch_rows": 16, "max_batches": 4}
 
 def _stream(uri, consumer, keepalive=None, **options):
     options.pop("max_queue", None)
-    numbers = wspool.Fields({"n": ("/n", "int64")})
+    numbers = wspool.Fields({"n": ("/n", "int64")}, where={"/e": "number"})
     with wspool.stream(
         uri,
         fields=numbers,

@@ -3,8 +3,8 @@
 usage: liveness_server.py
 
 Prints its port and serves until its standard input ends. Of the path "/SECONDS" it sends for so
-long, each 20 ms a text {"n": N}, N from 0. Each second it pings; a pong that is not there after
-one more ends the connection with 1011 "no pong within 1 s". At the end it sends
+long, each 20 ms a text {"e": "number", "n": N}, N from 0. Each second it pings; a pong that is not
+there after one more ends the connection with 1011 "no pong within 1 s". At the end it sends
 {"sent": N, "pings": N, "slowest": SECONDS}, the latter of all pongs, and closes with 1000.
 """
 
@@ -44,7 +44,7 @@ async def handler(connection):
     try:
         with contextlib.suppress(ConnectionClosed):
             while time.monotonic() < end:
-                await connection.send(json.dumps({"n": sent}))
+                await connection.send(json.dumps({"e": "number", "n": sent}))
                 sent += 1
                 await asyncio.sleep(MESSAGE_EVERY)
             slowest = max(round_trips, default=0.0)
