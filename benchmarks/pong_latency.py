@@ -205,14 +205,13 @@ def _pauses(connections: Any) -> int:
     return sum(one.statistics.pauses for one in connections)
 
 
-def _callbacks(uri: str, ready: Ready) -> None:
+def _callbacks(uri: str, ready: Ready, pool: wspool.EndpointPool) -> None:
     count = 0
 
     def on_message(_connection: wspool.Connection, _message: wspool.Message) -> None:
         nonlocal count
         count += 1
 
-    pool = wspool.EndpointPool.instance()
     connections = [
         pool.get_endpoint().create_new_connection(uri, on_message=on_message, compression=None)
         for _ in range(CONNECTIONS)
@@ -272,7 +271,8 @@ async def _picows(uri: str, ready: Ready) -> None:
 
 
 CLIENTS: dict[str, Callable[[str, Ready], None]] = {
-    "callbacks": _callbacks,
+    "callbacks": lambda uri, ready: _callbacks(uri, ready, wspool.EndpointPool.instance()),
+    "callbacks-1": lambda uri, ready: _callbacks(uri, ready, wspool.EndpointPool(1)),
     "aio": lambda uri, ready: asyncio.run(_aio(uri, ready)),
     "stream": _stream,
     "picows": lambda uri, ready: uvloop.run(_picows(uri, ready)),
@@ -360,7 +360,7 @@ def _missed(found: dict[str, Any]) -> bool:
 
 
 def _line(*cells: str) -> str:
-    widths = (10, 15, 8, 8, 8, 8, 8, 8, 10, 10, 7)
+    widths = (11, 15, 8, 8, 8, 8, 8, 8, 10, 10, 7)
     return " ".join(
         cell.ljust(width) if at < 2 else cell.rjust(width)
         for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
