@@ -29,7 +29,10 @@ public:
     struct lane {
         explicit lane(std::shared_ptr<const field_set_c> fields) : picker(std::move(fields)) {}
         std::mutex mutex;
-        record_picker_c picker;  // guarded by mutex
+        // Guarded by mutex.
+        record_picker_c picker;
+        std::vector<std::pair<std::string, std::uint32_t>> generations;  // of feeds only
+        std::vector<std::pair<std::string, event_t>> events;             // for the next batch
         /// When the oldest row that is not in a batch was picked; 0: there is none.
         std::atomic<clock::rep> since{0};
     };
@@ -47,6 +50,7 @@ public:
     sink_c::verdict_e take(lane& into, std::uint32_t label, std::size_t connection,
                            const message_view_t* messages, std::size_t count);
     void finish(lane& of, std::size_t field);
+    void happened(lane& at, const std::string& label, const event_t& event);
     void finish_due(lane& of);
     bool pop(batch_ptr& batch, std::unique_lock<std::mutex>& lock);
     found_e try_take(batch_ptr& batch);
@@ -80,8 +84,12 @@ public:
 class record_sink_c final : public sink_c {
 public:
     record_sink_c(std::shared_ptr<record_stream_c::impl> stream, record_stream_c::impl::lane& lane,
-                  std::uint32_t label, std::size_t number)
-        : stream_(std::move(stream)), lane_(lane), label_(label), number_(number) {}
+                  std::uint32_t label, std::size_t number, std::string text)
+        : stream_(std::move(stream)),
+          lane_(lane),
+          label_(label),
+          number_(number),
+          text_(std::move(text)) {}
 
     void On_open(metadata_c& connection) noexcept override {
         connection_ = connection.shared_from_this();
@@ -96,6 +104,13 @@ public:
     }
     void On_closing() noexcept override { closing_ = true; }
     void On_room() noexcept override {}
+    void On_event(const event_t& event) noexcept override {
+        try {
+            stream_->happened(lane_, text_, event);
+        } catch (const std::exception&) {
+            return;  // there was no memory; the rows themselves are there
+        }
+    }
     void On_end() noexcept override { stream_->ended(opened_); }
 
 private:
@@ -115,6 +130,7 @@ private:
     record_stream_c::impl::lane& lane_;
     const std::uint32_t label_;
     const std::size_t number_;
+    const std::string text_;  // of the label
     std::weak_ptr<metadata_c> connection_;
     bool opened_ = false;
     bool closing_ = false;
@@ -174,7 +190,7 @@ sink_c::verdict_e record_stream_c::impl::take(lane& into, std::uint32_t label,
         }
         bool has_rows = false;
         for (std::size_t i = 0; i < sets && !has_rows; ++i) has_rows = into.picker.Rows(i) != 0;
-        if (!has_rows) {
+        if (!has_rows && into.events.empty()) {
             into.since.store(0);
         } else if (into.since.load() == 0) {
             into.since.store(clock::now().time_since_epoch().count());
@@ -201,6 +217,12 @@ sink_c::verdict_e record_stream_c::impl::take(lane& into, std::uint32_t label,
 void record_stream_c::impl::finish(lane& of, std::size_t field) {
     batch_ptr batch = of.picker.Finish(field);
     of.since.store(0);
+    if (!of.generations.empty()) {
+        auto told = std::make_shared<record_batch_t>(*batch);
+        told->generations = of.generations;
+        told->events = std::exchange(of.events, {});
+        batch = std::move(told);
+    }
     const std::lock_guard lock(mutex);
     ++statistics.batches;
     statistics.rows += batch->rows;
@@ -253,7 +275,28 @@ void record_stream_c::impl::finish_due(lane& of) {
     const std::lock_guard turn(of.mutex);
     for (std::size_t i = 0; i < fields->Fields().size(); ++i)
         if (of.picker.Rows(i) != 0) finish(of, i);
+    if (!of.events.empty()) finish(of, 0);
     of.since.store(0);
+}
+
+/// Something happened to a feed: rows from before are a batch of their own.
+void record_stream_c::impl::happened(lane& at, const std::string& label, const event_t& event) {
+    const std::lock_guard turn(at.mutex);
+    for (std::size_t i = 0; i < fields->Fields().size(); ++i)
+        if (at.picker.Rows(i) != 0) finish(at, i);
+    if (event.kind == event_t::kind_e::OPENED) {
+        auto known = std::find_if(at.generations.begin(), at.generations.end(),
+                                  [&](const auto& one) { return one.first == label; });
+        if (known == at.generations.end())
+            at.generations.emplace_back(label, event.generation);
+        else
+            known->second = event.generation;
+    }
+    if (!options.takes_events) return;
+    at.events.emplace_back(label, event);
+    if (at.since.load() == 0) at.since.store(clock::now().time_since_epoch().count());
+    const std::lock_guard lock(mutex);
+    wake_consumer();
 }
 
 record_stream_c::found_e record_stream_c::impl::try_take(batch_ptr& batch) {
@@ -290,7 +333,7 @@ std::shared_ptr<sink_c> record_stream_c::New_sink(std::string_view label, std::s
         first = one->picker.Add_connection(label);
     }
     const std::lock_guard lock(impl_->mutex);
-    return std::make_shared<record_sink_c>(impl_, into, first, impl_->sinks++);
+    return std::make_shared<record_sink_c>(impl_, into, first, impl_->sinks++, std::string(label));
 }
 
 record_stream_c::found_e record_stream_c::Take(batch_ptr& batch) { return impl_->try_take(batch); }

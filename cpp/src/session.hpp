@@ -54,8 +54,8 @@ struct consumer_t {
 ///
 /// The parts live in files of their own: session_api.cpp (any thread), session_io.cpp (reading
 /// and writing), session_lifecycle.cpp (from connecting to the last callback),
-/// session_proxy.cpp (the way through a proxy), session_redirect.cpp (from one attempt to open to the
-/// next), session_keepalive.cpp (pings).
+/// session_proxy.cpp (the way through a proxy), session_redirect.cpp (from one attempt to open to
+/// the next), session_keepalive.cpp (pings).
 class session final : public connection_base,
                       public runtime::consumer,
                       private protocol::message_sink {

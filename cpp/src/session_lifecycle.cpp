@@ -399,7 +399,11 @@ void session::log_end() const {
     if (!options_.log) return;
     const auto error = Get_error();
     const auto received = Received_close();
-    if (error && error->Code() != error_e::ABORTED) {
+    // A peer that does not end TCP has closed in order all the same.
+    const bool in_order =
+        received && Sent_close() && error &&
+        (error->Code() == error_e::TIMEOUT || error->Code() == error_e::END_OF_STREAM);
+    if (error && error->Code() != error_e::ABORTED && !in_order) {
         return log(log_c::level_e::WARNING, "lost: " + uri_text_ + ": " + error->Error_msg());
     }
     const std::string how = received ? "close code " + std::to_string(received->code) : "aborted";

@@ -51,9 +51,8 @@ void session::begin_proxy() {
                                              failed);
     }
     if (!tls) return connect_failed(std::move(failed));
-    stream_.start_tunnel_tls(std::move(tls), proxy.server_hostname.empty()
-                                                 ? proxy.host
-                                                 : proxy.server_hostname);
+    stream_.start_tunnel_tls(std::move(tls),
+                             proxy.server_hostname.empty() ? proxy.host : proxy.server_hostname);
     tunnel_step();
 }
 
@@ -67,8 +66,8 @@ void session::tunnel_step() {
 }
 
 void session::begin_proxy_handshake() {
-    proxy_handshake_ = std::make_unique<transport::proxy_handshake>(
-        options_.proxy, proxy_target_, uri_.port, options_.user_agent);
+    proxy_handshake_ = std::make_unique<transport::proxy_handshake>(options_.proxy, proxy_target_,
+                                                                    uri_.port, options_.user_agent);
     const std::string request = proxy_handshake_->take_output();
     stream_.write(request.data(), request.size());
     if (opening_step(result_e::done, &session::proxy_step)) proxy_step();

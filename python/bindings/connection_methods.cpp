@@ -337,8 +337,7 @@ PyGetSetDef connection_attributes[] = {
     {"id", get_id, nullptr, "The number of the connection, unique on its endpoint.", nullptr},
     {"uri", get_uri, nullptr, "The URI, without user name and password.", nullptr},
     {"generation", get_generation, nullptr,
-     "The number of the connection that was ready last, from 1; 0 before the first.",
-     nullptr},
+     "The number of the connection that was ready last, from 1; 0 before the first.", nullptr},
     {"_callbacks_disabled", get_callbacks_disabled, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

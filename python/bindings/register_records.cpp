@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "convert.hpp"
+#include "errors.hpp"
 #include "payload_view.hpp"
 #include "records.hpp"
 #include "registers.hpp"
@@ -191,6 +192,24 @@ void register_records(py::module_& module) {
             "fields",
             [](const batch& self) { return std::const_pointer_cast<field_set_c>(self.fields); })
         .def_property_readonly("mistakes", &mistakes)
+        .def_property_readonly("generations",
+                               [](const batch& self) {
+                                   py::dict made;
+                                   for (const auto& [label, generation] : self.generations)
+                                       made[py::str(label)] = generation;
+                                   return made;
+                               })
+        .def_property_readonly(
+            "events",
+            [](const batch& self) {
+                py::list made;
+                for (const auto& [label, event] : self.events) {
+                    PyObject* const object = make_event(event);
+                    if (object == nullptr) throw py::error_already_set();
+                    made.append(py::make_tuple(label, py::reinterpret_steal<py::object>(object)));
+                }
+                return made;
+            })
         .def("column",
              [](const batch& self, std::size_t i) { return column_view(self.columns.at(i)); })
         .def("arrow_schema",

@@ -22,8 +22,8 @@ using found_e = record_stream_c::found_e;
 
 record_stream make(std::shared_ptr<field_set_c> fields, std::size_t batch_rows, double max_delay,
                    std::size_t max_batches, int overflow, std::size_t lanes,
-                   std::size_t kept_unmatched, std::shared_ptr<ready_list_c> ready,
-                   std::uint64_t number) {
+                   std::size_t kept_unmatched, bool takes_events,
+                   std::shared_ptr<ready_list_c> ready, std::uint64_t number) {
     record_stream_options_t options;
     options.batch_rows = batch_rows;
     options.max_delay = std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -32,6 +32,7 @@ record_stream make(std::shared_ptr<field_set_c> fields, std::size_t batch_rows, 
     options.overflow = static_cast<overflow_e>(overflow);
     options.lanes = lanes;
     options.kept_unmatched = kept_unmatched;
+    options.takes_events = takes_events;
     return record_stream(
         std::make_shared<record_stream_c>(std::move(fields), options, std::move(ready), number));
 }
@@ -107,7 +108,8 @@ void register_stream(py::module_& module) {
     py::class_<record_stream>(module, "RecordStream")
         .def(py::init(&make), py::arg("fields"), py::arg("batch_rows"), py::arg("max_delay"),
              py::arg("max_batches"), py::arg("overflow"), py::arg("lanes"),
-             py::arg("kept_unmatched"), py::arg("ready"), py::arg("number"))
+             py::arg("kept_unmatched"), py::arg("takes_events"), py::arg("ready"),
+             py::arg("number"))
         .def("take", &take)
         .def("take_within", &take_within)
         .def("arm",

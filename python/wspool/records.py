@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from .events import Event
+
 __all__ = ["RecordBatch", "RecordStatistics", "batch_of", "pick"]
 
 _NUMPY_TYPES = {
@@ -103,6 +105,22 @@ class RecordBatch:
         """Column to the first message with a value of a wrong type; its first 64 KiB."""
         firsts = zip(self._columns, self._native.mistakes, strict=False)
         return {name: first for name, (count, first) in firsts if count}
+
+    @property
+    def generations(self) -> dict[str, int]:
+        """Of a stream with ``reconnect``: feed to the number of the connection its rows are of.
+
+        Rows of different ones are never in one batch.
+        """
+        return self._native.generations
+
+    @property
+    def events(self) -> list[tuple[str, Event]]:
+        """What happened to feeds right before the first row, with the URI of the feed.
+
+        Empty unless the stream has ``events=True``. A batch with events may have no rows.
+        """
+        return self._native.events
 
     @property
     def statistics(self) -> RecordStatistics | None:

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from . import native
-from .connection_info import ConnectionInfo, check_close_code, check_str
-from .events import Status
+from .connection_info import ConnectionInfo, check_close_code, check_str, sum_of
+from .events import Statistics, Status
 from .exceptions import ConnectionClosedOK, WSPoolError, redact_uri
 from .fields import Fields, FieldSet
 from .options import ConnectionOptions
@@ -139,8 +139,13 @@ class StreamBase:
         return self._connections
 
     @property
+    def stats(self) -> Statistics:
+        """What its connections count, together."""
+        return sum_of(one.stats for one in self._connections)
+
+    @property
     def statistics(self) -> RecordStatistics:
-        """Counters of all connections together."""
+        """How many messages became rows, of all connections together."""
         return RecordStatistics(*self._started().statistics())
 
     def abort(self) -> None:
@@ -168,6 +173,7 @@ class StreamBase:
             overflow=_OVERFLOWS.index(self._options.overflow),
             lanes=len(pool) if per_endpoint else 1,
             kept_unmatched=_KEPT_UNMATCHED if wanted.on_unmatched is not None else 0,
+            takes_events=self._options.events,
             ready=ready,
             number=number,
         )

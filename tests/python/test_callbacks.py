@@ -284,7 +284,7 @@ class TestExceptions:
             connection = opened(pool, echo, on_close=lambda c, code, reason: c.send("x"))
             connection.close()
             connection.wait_closed(10)
-        (record,) = caplog.records
+        (record,) = (one for one in caplog.records if one.name == "wspool")
         assert record.levelno == logging.INFO
         assert record.exc_info[0] is wspool.ConnectionClosedOK
 

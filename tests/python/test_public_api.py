@@ -15,11 +15,11 @@ import wspool
 PACKAGE = Path(wspool.__file__).parent
 
 PUBLIC = """
-BufferFull Close CloseCode ConcurrencyError Connection ConnectionClosed ConnectionClosedError
-ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Fields Headers InvalidHandshake
+BufferFull Close CloseCode Closed ConcurrencyError Connection ConnectionClosed ConnectionClosedError
+ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Fields Gap Headers InvalidHandshake
 InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message
-NegotiationError Options PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull RecordBatch
-RecordStatistics RecordStream Request Response SecurityError Statistics Status StreamConnection TLS
+NegotiationError Opened Options PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull RecordBatch
+Reconnect RecordStatistics RecordStream Request Response RoundTrips SecurityError Statistics Status StreamConnection TLS
 UnknownConnection WSPoolError WrongProcess __version__
 aio connect pick stream sync unix_connect
 """
@@ -31,8 +31,8 @@ SIGNATURES = {
     "EndpointPool.get_endpoint": "(self, index=None)",
     "EndpointPool.close": "(self, timeout=10)",
     "Endpoint.create_new_connection": "(self, uri, *, on_open=None, on_message=None, on_close=None,"
-    " on_fail=None, on_error=None, fields=None, on_batch=None, on_record=None, on_unmatched=None,"
-    " **options)",
+    " on_fail=None, on_error=None, on_event=None, fields=None, on_batch=None, on_record=None,"
+    " on_unmatched=None, **options)",
     "Endpoint.send_msg": "(self, id, message, text=None)",
     "Endpoint.close": "(self, id, code=1000, reason='')",
     "Endpoint.disable_callbacks": "(self, id)",
@@ -175,8 +175,11 @@ ORDER = [
     "native",
     "compression",
     "tls",
-    "options",
     "uri",
+    "fields",
+    "reconnecting",
+    "proxy",
+    "options",
     "connection",
     "pool",
 ]

@@ -316,6 +316,16 @@ class RecordingServer:
 
         return self._run(work())
 
+    def abort(self, number: int) -> None:
+        """End one connection without a closing handshake: that of `Record.number`."""
+
+        async def work() -> None:
+            for connection, (record, _) in [*self._by_connection.items()]:
+                if record.number == number:
+                    connection.transport.abort()
+
+        self._run(work())
+
     def stop(self, code: int | None = 1001) -> None:
         """Refuse connects, and close what is open with a code, None is without a handshake."""
 

@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "wspool/event.hpp"
 #include "wspool/export.hpp"
 #include "wspool/fields.hpp"
 
@@ -82,6 +84,12 @@ struct record_batch_t {
     std::size_t rows = 0;
     std::vector<std::shared_ptr<const column_data_t>> columns;
     std::vector<mistakes_t> mistakes;  ///< one for each column asked for
+
+    /// Of a stream of feeds: which connection of each feed the rows came from, by its label. Rows
+    /// of different ones are never in one batch.
+    std::vector<std::pair<std::string, std::uint32_t>> generations;
+    /// And what happened right before the first row, by label; there may be no row.
+    std::vector<std::pair<std::string, event_t>> events;
 };
 
 }  // namespace wspool

@@ -27,6 +27,8 @@ struct record_stream_options_t {
     /// One order of arrival for all connections: then their threads take turns. Else each batch
     /// is of one of `lanes` parts of the connections, which do not wait for each other.
     std::size_t lanes = 1;
+    /// Batches tell what happens to feeds; one without rows does if none come in `max_delay`.
+    bool takes_events = false;
     std::size_t kept_unmatched = 0;  ///< messages that match nothing: the latest so many are kept
 };
 

@@ -11,6 +11,10 @@ using namespace std::chrono_literals;
 constexpr auto watch_interval = 10ms;
 // The standby sleeps deeply, and must be woken, after this long without a delivery.
 constexpr auto watch_for = 5s;
+// A delivery that takes so long has waited, for the GIL as a rule. Such waits that follow each
+// other count as one stall: each may be short, and still the ping of the last connection waits for
+// all.
+constexpr std::int64_t long_delivery = 2'000'000;
 
 }  // namespace
 
@@ -200,7 +204,10 @@ bool loop::deliver(worker& me) {
             return true;
         }
     }
-    me.since = steady_now();
+    const std::int64_t begun = steady_now();
+    // What was carried over is forgotten as time goes by without a delivery.
+    me.carried = std::max<std::int64_t>(0, me.carried - (begun - me.ended));
+    me.since = begun - me.carried;
     phase_.store(me.since, std::memory_order_seq_cst);
     if (!watching_.load(std::memory_order_seq_cst)) {
         const std::lock_guard lock(mutex_);
@@ -208,9 +215,12 @@ bool loop::deliver(worker& me) {
     }
     std::swap(me.turn, me.running);  // what comes up in user code goes into the next batch
     run_batch(me, *me.running);
+    me.ended = steady_now();
+    if (me.ended - begun >= long_delivery) me.carried += me.ended - begun;
     me.since = 0;
     if (phase_.exchange(on_loop, std::memory_order_acq_rel) != taken_over) return true;
     me.runs_loop = false;
+    me.carried = 0;
     drain_backlog(me);
     return false;
 }

@@ -90,8 +90,10 @@ private:
         loop* owner = nullptr;
         bool runs_loop = false;
         bool in_user_code = false;
-        bool entered = false;    // enter_once was used up in this delivery
-        std::int64_t since = 0;  // of the delivery under way, 0: none
+        bool entered = false;      // enter_once was used up in this delivery
+        std::int64_t since = 0;    // of the delivery under way, 0: none
+        std::int64_t ended = 0;    // of the one before, when
+        std::int64_t carried = 0;  // of long ones before it
         std::unique_ptr<batch> turn = std::make_unique<batch>();
         std::unique_ptr<batch> running = std::make_unique<batch>();
         staged for_sink;

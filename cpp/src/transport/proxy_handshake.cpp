@@ -33,15 +33,9 @@ std::string printable(std::string_view text) {
 
 const char* socks_reply(unsigned code) {  // RFC 1928 section 6
     constexpr std::array<const char*, 9> texts = {
-        "succeeded",
-        "general failure",
-        "connection not allowed by its rules",
-        "network unreachable",
-        "host unreachable",
-        "connection refused",
-        "TTL expired",
-        "command not supported",
-        "address type not supported",
+        "succeeded",           "general failure",       "connection not allowed by its rules",
+        "network unreachable", "host unreachable",      "connection refused",
+        "TTL expired",         "command not supported", "address type not supported",
     };
     return code < texts.size() ? texts[code] : "unknown reply";
 }
@@ -60,10 +54,10 @@ proxy_handshake::proxy_handshake(const proxy_t& proxy, std::string host, std::ui
 std::string proxy_handshake::take_output() { return std::exchange(output_, {}); }
 
 proxy_handshake::step_e proxy_handshake::fail(std::string why, int status) {
-    error_ = std::make_unique<error_c>(error_e::PROXY, "proxy " + proxy_.host + " port " +
-                                                           std::to_string(proxy_.port) + ": " +
-                                                           std::move(why),
-                                       status);
+    error_ = std::make_unique<error_c>(
+        error_e::PROXY,
+        "proxy " + proxy_.host + " port " + std::to_string(proxy_.port) + ": " + std::move(why),
+        status);
     return step_e::failed;
 }
 
@@ -76,8 +70,7 @@ proxy_handshake::step_e proxy_handshake::take(std::string_view bytes) {
 
 void proxy_handshake::begin_connect(const std::string& user_agent) {
     const bool is_v6 = host_.find(':') != std::string::npos;
-    const std::string authority =
-        (is_v6 ? "[" + host_ + "]" : host_) + ":" + std::to_string(port_);
+    const std::string authority = (is_v6 ? "[" + host_ + "]" : host_) + ":" + std::to_string(port_);
     output_ = "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n";
     if (proxy_.has_credentials) {  // RFC 7617
         output_ += "Proxy-Authorization: Basic " +

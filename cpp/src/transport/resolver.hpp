@@ -11,8 +11,9 @@
 
 namespace wspool::transport {
 
-/// Looks host names up on threads of its own, which all endpoints share: a name server that does not
-/// answer holds up neither an endpoint nor, as long as some of `most_threads` are left, other names.
+/// Looks host names up on threads of its own, which all endpoints share: a name server that does
+/// not answer holds up neither an endpoint nor, as long as some of `most_threads` are left, other
+/// names.
 ///
 /// The system's getaddrinfo, and no library for DNS: it knows /etc/hosts, mDNS, and what else
 /// this machine is set up to use. It cannot be interrupted, so a look-up that is cancelled is

@@ -190,8 +190,7 @@ std::shared_ptr<const tls_context_c> tls_context_c::Create(const tls_options_t& 
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     state->resumption = std::make_unique<transport::tls_resumption>();
-    SSL_CTX_set_session_cache_mode(context,
-                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, transport::tls_session::keep_session);
     if (!options.ciphers.empty() &&
         SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) != 1) {
