@@ -352,9 +352,12 @@ bool message_queue_c::Has_ended() const {
 
 message_queue_c::waiting_t message_queue_c::Waiting() const {
     const std::lock_guard lock(mutex_);
-    waiting_t waiting{messages_, bytes_, 0};
-    if (messages_ == 0) return waiting;
-    if (shared_complete_ < messages_ && oldest_ns_ != 0) {
+    // The consumer may put some back, or settle, meanwhile: then it is less than nothing.
+    const auto left = [](std::size_t all, std::size_t taken) { return all - std::min(all, taken); };
+    waiting_t waiting{left(messages_, unsettled_messages_.load()),
+                      left(bytes_, unsettled_bytes_.load()), 0};
+    if (waiting.messages == 0) return waiting;
+    if (shared_complete_ < waiting.messages && oldest_ns_ != 0) {
         waiting.since_ns = oldest_ns_;
     } else if (!shared_.empty() && !shared_.front()->is_used_up()) {
         const chunk& front = *shared_.front();

@@ -43,13 +43,15 @@ message_queue_c::run_t message_queue_c::Next_run(std::size_t most) {
     const message_view_t* const begin = front.entries().data() + front.next;
     const std::size_t there = std::min(most, front.entries().size() - front.next);
     run_t run{begin, 0};
+    std::size_t bytes = 0;
     while (run.count < there && begin[run.count].is_first && begin[run.count].is_final &&
            begin[run.count].generation != 0) {
-        unsettled_bytes_ += begin[run.count++].payload.size();
+        bytes += begin[run.count++].payload.size();
     }
+    unsettled_bytes_.add(bytes);
     front.next += run.count;
     taken_complete_ -= run.count;
-    unsettled_messages_ += run.count;
+    unsettled_messages_.add(run.count);
     settle_if_due();
     return run;
 }
@@ -97,18 +99,18 @@ bool message_queue_c::pop(message_view_t& out) {
     out = front.entries()[front.next++];
     if (out.is_final) {
         --taken_complete_;
-        ++unsettled_messages_;
+        unsettled_messages_.add(1);
     } else {
         ++unsettled_fragments_;
     }
-    unsettled_bytes_ += out.payload.size();
+    unsettled_bytes_.add(out.payload.size());
     settle_if_due();
     return true;
 }
 
 /// Says once in a while what was taken.
 void message_queue_c::settle_if_due() {
-    if (unsettled_messages_ < settle_every_ && unsettled_bytes_ < settle_bytes_ &&
+    if (unsettled_messages_.load() < settle_every_ && unsettled_bytes_.load() < settle_bytes_ &&
         (unsettled_fragments_ == 0 || !paused_.load(std::memory_order_relaxed))) {
         return;
     }
@@ -184,9 +186,9 @@ void message_queue_c::take_event(item_t& out) {
 /// with mutex_ held.
 bool message_queue_c::settle() {
     takes_fragments_ = streaming_ || skipping_;
-    messages_ -= std::exchange(unsettled_messages_, 0);
+    messages_ -= unsettled_messages_.take();
     fragments_ -= std::exchange(unsettled_fragments_, 0);
-    bytes_ -= std::exchange(unsettled_bytes_, 0);
+    bytes_ -= unsettled_bytes_.take();
     oldest_ns_ = 0;
     if (!taken_.empty() && !taken_.front()->is_used_up()) {
         oldest_ns_ = taken_.front()->entries()[taken_.front()->next].received_ns;

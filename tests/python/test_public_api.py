@@ -15,13 +15,13 @@ import wspool
 PACKAGE = Path(wspool.__file__).parent
 
 PUBLIC = """
-BufferFull Close CloseCode Closed ConcurrencyError Connection ConnectionClosed ConnectionClosedError
-ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Fields Gap Headers InvalidHandshake
-InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI InvalidUpgrade Message
-NegotiationError Opened Options PayloadTooBig PoolClosed ProtocolError ProxyError QueueFull RecordBatch
-Reconnect RecordStatistics RecordStream Request Response RoundTrips SecurityError Statistics Status StreamConnection TLS
-UnknownConnection WSPoolError WrongProcess __version__
-aio connect pick stream sync unix_connect
+BufferFull Close CloseCode Closed ConcurrencyError Connection ConnectionClosed
+ConnectionClosedError ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Fields
+Gap Headers InvalidHandshake InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI
+InvalidUpgrade Message NegotiationError Opened Options PayloadTooBig PoolClosed ProtocolError
+ProxyError QueueFull RecordBatch Reconnect RecordStatistics RecordStream Request Response
+RoundTrips SecurityError Statistics Status StreamConnection TLS UnknownConnection WSPoolError
+WrongProcess __version__ aio connect pick stream sync unix_connect
 """
 
 SIGNATURES = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -30,6 +31,14 @@ def wait_until(condition, timeout=20):
         assert time.monotonic() < deadline, "it did not come to pass"
         time.sleep(0.005)
     return result
+
+
+def assert_in_order(received, spans):
+    """Nothing comes twice, in another order, or without having been sent."""
+    found = compare(received, spans)
+    assert not found.duplicates
+    assert not found.out_of_order
+    assert not found.unknown
 
 
 def numbers(items):
@@ -127,16 +136,11 @@ def test_nothing_is_lost_outside_gaps(server, make, how):
     assert kinds == [Opened, Closed, Gap, Opened, Closed, Gap, Opened, Closed]
     assert [one.generation for one in feed.events(Opened)] == [1, 2, 3]
     assert [one.generation for one in feed.events(Closed)] == [1, 2, 3]
-    found = compare(numbers(feed.items), server.feed("a").spans)
-    assert not found.duplicates
-    assert not found.out_of_order
-    assert not found.unknown
+    assert_in_order(numbers(feed.items), server.feed("a").spans)
     # What the server handed to a socket that it then cut off may be lost: within the gap.
     gaps = feed.events(Gap)
     received = numbers(feed.items)
-    jumps = [
-        after for before, after in zip(received, received[1:], strict=False) if after != before + 1
-    ]
+    jumps = [after for before, after in itertools.pairwise(received) if after != before + 1]
     assert len(jumps) <= len(gaps)
     for gap in gaps:
         assert gap.since <= gap.until
@@ -199,8 +203,7 @@ def test_asyncio(server):
     items = asyncio.run(main())
     kinds = [type(one) for one in items if not isinstance(one, str)]
     assert kinds == [Opened, Closed, Gap, Opened]
-    found = compare(numbers(items), server.feed("a").spans)
-    assert not (found.duplicates or found.out_of_order or found.unknown)
+    assert_in_order(numbers(items), server.feed("a").spans)
 
 
 def test_without_events_only_messages_come(server):
@@ -213,8 +216,7 @@ def test_without_events_only_messages_come(server):
                 server.abort_all()
                 wait_until(lambda: ws.generation == 2)
     assert all(isinstance(one, str) for one in received)
-    found = compare(numbers(received), server.feed("a").spans)
-    assert not (found.duplicates or found.out_of_order or found.unknown)
+    assert_in_order(numbers(received), server.feed("a").spans)
 
 
 @pytest.mark.parametrize("order", ["arrival", "endpoint"])
@@ -252,8 +254,7 @@ def test_streams(server, order):
     for uri, name in zip(uris, "abc", strict=True):
         kinds = [type(event) for of, event in events if of == uri]
         assert kinds == [Opened, Closed, Gap, Opened]
-        found = compare(rows[name], server.feed(name).spans)
-        assert not (found.duplicates or found.out_of_order or found.unknown)
+        assert_in_order(rows[name], server.feed(name).spans)
 
 
 # --- attempts
@@ -462,8 +463,7 @@ def test_subscriptions_at_every_connection(server):
     assert isinstance(feed.items[0], Opened)
     for name in ("x", "y"):
         got = [one["u"] for one in texts if "u" in one and one["feed"] == name]
-        found = compare(got, server.feed(name).spans)
-        assert not (found.duplicates or found.out_of_order or found.unknown)
+        assert_in_order(got, server.feed(name).spans)
 
 
 def test_on_connect_and_subscriptions_may_be_functions(server):

@@ -121,6 +121,21 @@ private:
         [[nodiscard]] bool is_used_up() const { return next == block->messages.size(); }
     };
     using chunk_ptr = std::shared_ptr<chunk>;
+    /// Counted by the consumer alone; anyone may read it.
+    class counter {
+    public:
+        void add(std::size_t count) { store(load() + count); }
+        std::size_t take() {
+            const std::size_t all = load();
+            store(0);
+            return all;
+        }
+        [[nodiscard]] std::size_t load() const { return value_.load(std::memory_order_relaxed); }
+
+    private:
+        void store(std::size_t value) { value_.store(value, std::memory_order_relaxed); }
+        std::atomic<std::size_t> value_{0};
+    };
 
     verdict_e put(const message_view_t& message, std::size_t expected, std::string* storage);
     void put_all(const incoming_t& incoming);
@@ -189,9 +204,9 @@ private:
     std::string joined_;              // a message of several fragments
     bool in_message_ = false;         // a fragment of it has been handed out
     bool skipping_ = false;           // the rest of it is not wanted
-    std::size_t unsettled_messages_ = 0;
+    counter unsettled_messages_;
     std::size_t unsettled_fragments_ = 0;
-    std::size_t unsettled_bytes_ = 0;
+    counter unsettled_bytes_;
 };
 
 }  // namespace wspool
