@@ -33,6 +33,13 @@ std::shared_ptr<const field_set_c> compile(const acknowledgement_t& one, error_p
     return field_set_c::Compile({std::move(fields)}, error);
 }
 
+/// As the gate knows it; empty where the URI is none, or is yet to be made.
+std::string host_of(const std::string& text) {
+    protocol::uri_t uri;
+    std::string why;
+    return protocol::parse_uri(text, uri, why) ? uri.authority() : std::string();
+}
+
 /// What trying again may mend, while it has never been open.
 bool may_be_mended(const error_c& error) {
     switch (error.Code()) {
@@ -134,7 +141,8 @@ feed_link::feed_link(std::shared_ptr<feed> owner, bool is_successor)
       timer_(feed_->loop().io()),
       proof_(feed_->loop().io()),
       acknowledgements_(feed_->options().match),
-      failures_(feed_->options().reconnect.failures_before) {}
+      failures_(feed_->options().reconnect.failures_before),
+      host_(host_of(feed_->uri())) {}
 
 feed_link::~feed_link() = default;
 
@@ -181,10 +189,7 @@ void feed_link::prepare() {
 }
 
 void feed_link::connect(const attempt_t& attempt) {
-    protocol::uri_t uri;
-    std::string why;
-    std::string host;
-    if (protocol::parse_uri(attempt.uri, uri, why)) host = uri.authority();
+    const std::string host = host_of(attempt.uri);
     if (host != host_) {
         settle_gate(attempt_gate::outcome_e::UNKNOWN);
         host_ = host;

@@ -124,10 +124,10 @@ private:
     std::size_t held_bytes_ = 0;
     std::uint32_t generation_ = 0;
     unsigned failures_ = 0;  // in a row
+    std::string host_;       // at the gate; where user code makes it, of the last attempt
     unsigned attempts_ = 0;  // since it was ready
     std::int64_t began_ = 0;
     std::int64_t ready_at_ = 0;
-    std::string host_;      // at the gate
     bool at_gate_ = false;  // an attempt is not settled
     unsigned asked_ = 0;    // of user code; tells an answer that comes too late
 };

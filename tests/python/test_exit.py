@@ -116,6 +116,56 @@ class TestExit:
             ),
             pytest.param(
                 """
+                how = wspool.Reconnect(initial_delay=0.01, max_delay=0.05)
+                gone = wspool.testing.echo()
+                feed = opened(wspool.EndpointPool.instance()[0], gone.uri, reconnect=how,
+                              proxy=None)
+                gone.close()
+                while feed.status is not wspool.Status.CONNECTING:
+                    time.sleep(0.01)
+                """,
+                id="feed_reconnecting",
+            ),
+            pytest.param(
+                """
+                asked = threading.Event()
+                def uri():
+                    asked.set()
+                    time.sleep(60)
+                wspool.EndpointPool.instance()[0].create_new_connection(uri, proxy=None)
+                assert asked.wait(20)
+                """,
+                id="feed_whose_uri_is_being_made",
+            ),
+            pytest.param(
+                """
+                asked = threading.Event()
+                def fatal(error):
+                    asked.set()
+                    ctypes.PyDLL(None).usleep(300_000)  # with the GIL held
+                    return False
+                how = wspool.Reconnect(initial_delay=0.01, max_delay=0.01, fatal=fatal)
+                for endpoint in wspool.EndpointPool.instance():
+                    endpoint.create_new_connection("ws://127.0.0.1:9", reconnect=how, proxy=None)
+                assert asked.wait(20)
+                """,
+                id="feed_being_judged",
+            ),
+            pytest.param(
+                """
+                feed = wspool.testing.replay(["x" * 100] * 100, repeat=None)
+                pool = wspool.EndpointPool.instance()
+                events = []
+                for _ in range(10):
+                    opened(pool.get_endpoint(), feed.uri, reconnect=True, replace_after=0.05,
+                           on_event=lambda _, event: events.append(event), proxy=None)
+                while len(events) < 40:
+                    time.sleep(0.01)
+                """,
+                id="feeds_being_replaced",
+            ),
+            pytest.param(
+                """
                 inside = threading.Event()
                 def on_message(connection, message):
                     inside.set()

@@ -172,6 +172,45 @@ class TestFork:
             tmp_path,
         )
 
+    def test_feeds_on_both_sides(self, tmp_path):
+        """The child makes feeds of its own, with look-ups and user code on threads of its own."""
+        run(
+            """
+            def feed(server, count=[0]):
+                def uri():
+                    count[0] += 1
+                    return server.uri.replace("127.0.0.1", "localhost")
+                how = wspool.Reconnect(initial_delay=0.01, max_delay=0.02,
+                                       fatal=lambda error: False)
+                with wspool.connect(uri, reconnect=how, proxy=None) as ws:
+                    ws.send("x")
+                    assert ws.recv(timeout=20) == "x"
+                assert count[0] >= 1
+
+            server = wspool.testing.echo()
+            feed(server)
+            lasting = wspool.connect(server.uri, reconnect=True, proxy=None)
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    refused(lambda: lasting.send("x"))
+                    feed(server)
+                    work(server.uri)
+                    status = 0
+                finally:
+                    if status:
+                        sys.excepthook(*sys.exc_info())
+                    os._exit(status)
+            assert status_of(child) == 0
+            lasting.send("y")
+            assert lasting.recv(timeout=20) == "y"
+            lasting.close()
+            feed(server)
+            """,
+            tmp_path,
+        )
+
     def test_during_a_busy_feed(self, tmp_path):
         """Twenty forks amid a feed: each child works, and the parent loses nothing."""
         run(

@@ -600,6 +600,26 @@ def test_iteration_of_asyncio_connect(server):
     assert all(ws.status is Status.CLOSED for ws in seen)
 
 
+@pytest.mark.slow
+def test_iteration_does_not_hammer():
+    """The iteration as well makes at most ten attempts in ten seconds."""
+
+    async def main():
+        eager = Reconnect(initial_delay=0.001, max_delay=0.001)
+        async for ws in wspool.aio.connect(server.uri, proxy=None, reconnect=eager):
+            with contextlib.suppress(wspool.ConnectionClosed):
+                await ws.recv()
+            if time.monotonic() > server.records[0].at + 10:
+                return
+
+    with RecordingServer() as server:
+        server.accept_then_close()
+        asyncio.run(main())
+        begun = server.records[0].at
+        made = [record for record in server.records if record.at <= begun + 10]
+    assert 5 <= len(made) <= 10
+
+
 # --- two connections at once
 
 
