@@ -44,6 +44,15 @@ std::int64_t attempt_gate::ask(const std::string& host, std::int64_t now) {
     return 0;
 }
 
+std::int64_t attempt_gate::look(const std::string& host, std::int64_t now) {
+    const std::lock_guard lock(mutex_);
+    const auto found = hosts_.find(host);
+    if (found == hosts_.end()) return 0;
+    const host_t& one = found->second;
+    return std::max<std::int64_t>(
+        {0, one.held_until - now, one.failing ? one.next - now : std::int64_t{0}});
+}
+
 void attempt_gate::enter(const std::string& host) {
     const std::lock_guard lock(mutex_);
     ++hosts_[host].under_way;

@@ -29,6 +29,8 @@ public:
     /// Asks to make an attempt. 0: go, and `settled` must follow; else how long to wait at least
     /// before asking again.
     std::int64_t ask(const std::string& host, std::int64_t now);
+    /// How long one has to wait at least, as it looks now.
+    std::int64_t look(const std::string& host, std::int64_t now);
     /// An attempt that is made without asking: the user wants it now. `settled` must follow.
     void enter(const std::string& host);
 

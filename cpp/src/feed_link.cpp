@@ -264,9 +264,13 @@ void feed_link::decide(const error_c& error, bool was_open, bool by_default) {
 
 void feed_link::again(const error_c& error) {
     const std::int64_t delay = next_delay();
-    feed_->log(log_c::level_e::WARNING, "will try again in " + std::to_string(delay / 1'000'000) +
-                                            " ms, after " + std::to_string(failures_) +
-                                            " failures in a row: " + error.Error_msg());
+    const std::int64_t wait_for =
+        std::max(delay, attempt_gate::of_process().look(host_, runtime::steady_now()));
+    const std::string how_often =
+        failures_ == 1 ? "" : "after " + std::to_string(failures_) + " failures in a row, ";
+    feed_->log(log_c::level_e::WARNING, "will try again in " +
+                                            std::to_string(wait_for / 1'000'000) +
+                                            " ms: " + how_often + error.Error_msg());
     wait(delay);
 }
 

@@ -106,7 +106,8 @@ void session::connect(websocketpp::transport::connect_handler handler) {
 void session::connect_to(const std::string& host, std::uint16_t port) {
     connector_ = std::make_shared<transport::connector>(
         loop_->io(), transport::destination_t{host, port, options_.unix_path,
-                                              options_.local_address, options_.local_port});
+                                              options_.local_address, options_.local_port,
+                                              options_.proxy.kind != proxy_t::kind_e::NONE});
     connector_->start([self = self()](error_ptr error, transport::stream::socket_t socket) {
         self->connected(std::move(error), std::move(socket));
     });

@@ -333,11 +333,9 @@ class Options:
         return Attempt(uri, headers, tuple(messages), self._made_proxy(uri))
 
 
-#: The core's topics. What they say has been told otherwise as well, so that without any logging
-#: set up it need not be printed, as Python does with warnings.
-_TOPICS = ("connection", "reconnect")
-for _topic in _TOPICS:
-    logging.getLogger(f"wspool.{_topic}").addHandler(logging.NullHandler())
+# That a connection was lost is told by an exception as well, so that without any logging set up it
+# need not be printed, as Python does with warnings. That a feed tries again nobody else says.
+logging.getLogger("wspool.connection").addHandler(logging.NullHandler())
 #: Python's level for each of the core's.
 _LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 

@@ -116,6 +116,8 @@ class TestExit:
             ),
             pytest.param(
                 """
+                import logging
+                logging.basicConfig(level=logging.ERROR)
                 how = wspool.Reconnect(initial_delay=0.01, max_delay=0.05)
                 gone = wspool.testing.echo()
                 feed = opened(wspool.EndpointPool.instance()[0], gone.uri, reconnect=how,
@@ -139,6 +141,8 @@ class TestExit:
             ),
             pytest.param(
                 """
+                import logging
+                logging.basicConfig(level=logging.ERROR)
                 asked = threading.Event()
                 def fatal(error):
                     asked.set()

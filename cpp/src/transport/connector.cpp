@@ -39,10 +39,11 @@ void connector::cancel() {
 void connector::resolved(std::error_code error, const resolver::endpoints_t& results) {
     if (!handler_) return;
     if (error || results.empty()) {
-        finish(std::make_unique<error_c>(
-                   error_e::RESOLVE,
-                   "cannot resolve host " + destination_.host + ": " + error.message(), 0,
-                   error.value()),
+        finish(std::make_unique<error_c>(error_e::RESOLVE,
+                                         std::string("cannot resolve ") +
+                                             (destination_.is_proxy ? "proxy " : "host ") +
+                                             destination_.host + ": " + error.message(),
+                                         0, error.value()),
                socket(io_));
         return;
     }
@@ -83,9 +84,9 @@ bool connector::bind_local(socket& opened, const endpoint& remote, std::error_co
 
 /// For error messages.
 std::string connector::where() const {
-    return destination_.unix_path.empty()
-               ? destination_.host + " port " + std::to_string(destination_.port)
-               : destination_.unix_path;
+    if (!destination_.unix_path.empty()) return destination_.unix_path;
+    return (destination_.is_proxy ? "proxy " : "") + destination_.host + " port " +
+           std::to_string(destination_.port);
 }
 
 void connector::next_attempt() {

@@ -24,6 +24,7 @@ struct destination_t {
     std::string unix_path;      ///< of a Unix socket, instead of host and port; empty: TCP
     std::string local_address;  ///< an IP address; empty leaves it to the system
     std::uint16_t local_port = 0;
+    bool is_proxy = false;  ///< for error texts
 };
 
 /// Looks a host up and connects to the first of its addresses that answers: IPv6 and IPv4 in
