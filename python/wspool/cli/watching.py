@@ -129,7 +129,7 @@ def _ignore(connection: Connection, problem: BaseException) -> None:
 def run_top(arguments: argparse.Namespace) -> int:
     """Run ``wspool top``; returns the exit code."""
     try:
-        from . import table
+        from .table import plain_text
     except ImportError:
         return error("wspool top needs rich: pip install 'wspool[top]'", USAGE)
     with contextlib.ExitStack() as stack:
@@ -144,7 +144,7 @@ def run_top(arguments: argparse.Namespace) -> int:
         if arguments.once:
             time.sleep(arguments.interval)
             rows, total = feeds.look()
-            write(table.plain_text(rows, total).encode())
+            write(plain_text(rows, total).encode())
             return 0 if total.is_well else NO_CONNECTION
         if stdout_is_terminal() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}:
             _show_live(feeds, arguments.interval)
@@ -154,13 +154,13 @@ def run_top(arguments: argparse.Namespace) -> int:
 
 
 def _print_again_and_again(feeds: Feeds, interval: float) -> None:
-    from . import table
+    from .table import plain_text
 
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             time.sleep(interval)
             rows, total = feeds.look()
-            write(f"{table.plain_text(rows, total)}\n".encode())
+            write(f"{plain_text(rows, total)}\n".encode())
     say(feeds.summary(feeds.look()[1]))
 
 
@@ -169,13 +169,13 @@ def _show_live(feeds: Feeds, interval: float) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from . import table
+    from .table import make_table
 
     console = Console()
     rows, total = feeds.look()
 
     def picture() -> Group:
-        shown = table.make_table(rows, total, console, console.height)
+        shown = make_table(rows, total, console, console.height)
         return Group(shown, Text("q or Ctrl-C quits", "dim"))
 
     live = Live(picture(), console=console, screen=True, auto_refresh=False)
@@ -187,7 +187,7 @@ def _show_live(feeds: Feeds, interval: float) -> None:
                 live.update(picture(), refresh=True)
         finally:
             live.stop()  # also of a start that was interrupted, where __exit__ is not called
-    console.print(table.make_table(rows, total, console))
+    console.print(make_table(rows, total, console))
     say(feeds.summary(feeds.look()[1]))
 
 
