@@ -89,7 +89,7 @@ class Collector:
         pool: Whose connections; None is the process's own.
         registry: Where it registers; None is ``prometheus_client.REGISTRY``. It has
             ``unregister(collector)``.
-        per_connection: Whether connections have series of their own, about 40 for each URI, whose
+        per_connection: Whether connections have series of their own, some 45 for each URI, whose
             label is the URI without user, password and query. Or a function of the connection
             that returns the label, on the thread that collects.
 
