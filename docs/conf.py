@@ -10,6 +10,7 @@ from types import ModuleType
 from sphinx.application import Sphinx
 
 import wspool
+import wspool.prometheus
 import wspool.testing
 
 project = "wspool"

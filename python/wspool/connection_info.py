@@ -119,6 +119,18 @@ class ConnectionInfo(_Native):
         return self._error
 
     @property
+    def last_error(self) -> Exception | None:
+        """What went wrong last; None while all is well.
+
+        Of a feed, why it is not open at the moment: how the latest attempt to connect failed, or
+        how the connection was lost. Else the same as ``error``.
+        """
+        if self.status is Status.CONNECTING:
+            failure = self._native_error()
+            return None if failure is None else self._describe(failure)
+        return self.error
+
+    @property
     def max_size(self) -> int | None:
         """The bound for received messages in bytes; None is no bound."""
         return self._max_size

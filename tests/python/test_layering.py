@@ -72,7 +72,7 @@ PYTHON_LAYERS = [
         *("_certificates", "_server_connection"),
     },
     {"pool", "endpoint", "connection", "connection_info", "pull", "stream_base", "testing"},
-    {"sync", "streams", "aio"},
+    {"sync", "streams", "aio", "prometheus"},
     {"cli", "demo"},
     {"__init__", "__main__"},
 ]

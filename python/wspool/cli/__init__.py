@@ -1,4 +1,4 @@
-"""The command line: ``wspool connect``, ``echo``, ``fields`` and ``demo``."""
+"""The command line: ``wspool connect``, ``top``, ``echo``, ``fields`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .connecting import run_connect
 from .finding import run_fields
 from .output import INTERRUPTED, TERMINATED
 from .serving import run_echo
+from .watching import run_top
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = make_parser().parse_args(argv)
     run = {
         "connect": run_connect,
+        "top": run_top,
         "echo": run_echo,
         "fields": run_fields,
         "demo": demo.run,

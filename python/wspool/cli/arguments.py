@@ -27,6 +27,7 @@ _EXAMPLES = """\
 examples:
   wspool echo
   wspool connect ws://localhost:8765/
+  wspool top ws://localhost:8765/ wss://localhost:8766/
   wspool fields messages.txt
   wspool demo --connections 10
 """
@@ -56,6 +57,22 @@ In a terminal, lines are sent as you enter them; Ctrl-D closes the connection.
 From a pipe, each line is a text message; at the end of the input the connection is closed, and
 what comes until the server has agreed is printed. To wait for answers, give -n or --listen.
 
+"""
+_TOP_EXAMPLES = """\
+examples:
+  wspool top ws://localhost:8767/ wss://localhost:8766/feed
+  wspool top --subscribe '{"op": "subscribe", "channel": "trades"}' @feeds.txt
+  wspool top --once --interval 5 @feeds.txt
+
+A file has a URI a line; empty lines and those that begin with # do not count. Messages are counted
+and dropped. Feeds that are lost are connected again. Where the standard output is no terminal,
+there is a table of plain text each interval. It needs rich: pip install 'wspool[top]'.
+
+exit codes:
+  0    done; ended by q or Ctrl-C
+  2    wrong usage: an option, a URI or a file
+  3    with --once: not all feeds are open
+  143  terminated by SIGTERM, after closing with 1001
 """
 _ECHO_EXAMPLES = """\
 examples:
@@ -111,7 +128,8 @@ def make_parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser(
         prog="wspool",
-        description="A WebSocket client, an echo server, help with schemas, a demonstration.",
+        description="A WebSocket client, a table of feeds, an echo server, help with schemas, "
+        "a demonstration.",
         epilog=_EXAMPLES + "\n" + _EXIT_CODES,
         formatter_class=raw,
         allow_abbrev=False,
@@ -130,6 +148,7 @@ def make_parser() -> argparse.ArgumentParser:
         )
 
     _add_connect(command("connect", _CONNECT, _CONNECT_EXAMPLES + _EXIT_CODES))
+    _add_top(command("top", _TOP, _TOP_EXAMPLES))
     echo = command("echo", "Serve on loopback, and send every message back.", _ECHO_EXAMPLES)
     echo.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     echo.add_argument("--port", type=int, default=0, help="port to listen on (any free one)")
@@ -143,6 +162,28 @@ def make_parser() -> argparse.ArgumentParser:
     _add_fields(command("fields", _FIELDS, _FIELDS_EXAMPLES))
     demo.add_arguments(command("demo", "Show the pool at work on loopback.", _DEMO_EXAMPLES))
     return parser
+
+
+_TOP = "Watch feeds: rates, reconnects, pings, as a table that is kept up to date."
+
+
+def _add_top(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("uris", metavar="URI", nargs="+", help="ws:// or wss://, or @FILE of them")
+    add("--subscribe", action="append", metavar="TEXT", help="message to send whenever a feed is "
+        "open; may be repeated")  # fmt: skip
+    add("--header", action="append", type=_header, metavar="'NAME: VALUE'",
+        help="further header of the opening request; may be repeated")  # fmt: skip
+    add("--interval", type=_number(float, 0.05), default=1.0, metavar="SECONDS",
+        help="between two looks (%(default)g)")  # fmt: skip
+    add("--once", action="store_true", help="print one table of plain text after the interval, "
+        "and end")  # fmt: skip
+    add("--endpoints", type=_number(int, 1), metavar="COUNT", help="native threads (one a core)")
+    add("--proxy", metavar="URI", help="http://, https://, socks5:// or socks5h://; none: connect "
+        "directly (that of the environment)")  # fmt: skip
+    tls = parser.add_mutually_exclusive_group()
+    tls.add_argument("--ca-file", metavar="FILE", help="certificates to trust, PEM")
+    tls.add_argument("--insecure", action="store_true", help="do not check who the server is")
 
 
 _FIELDS = "Look at JSON messages, and print the wspool.Fields that would pick their values."
