@@ -210,7 +210,8 @@ void feed::succeeding() {
 }
 
 void feed::log(log_c::level_e level, const std::string& text) {
-    write_log(*loop_, options_.log, level, "reconnect", uri_text_ + ": " + text);
+    write_log(*loop_, options_.log, level, "reconnect",
+              protocol::without_query(uri_text_) + ": " + text);
 }
 
 // --- what the links receive
@@ -311,7 +312,7 @@ void feed::deliver(const message_view_t* messages, std::size_t count) noexcept {
 }
 
 void feed::set_aside(std::size_t messages, std::size_t bytes) {
-    aside_messages_.fetch_add(messages);
+    if (aside_messages_.fetch_add(messages) == 0) aside_since_ns_.store(runtime::unix_now());
     aside_bytes_.fetch_add(bytes);
     if (!is_backlog_full()) return;
     for (const auto& link : links_) link->pause_reading();
@@ -373,6 +374,10 @@ void feed::end() {
 void feed::announce_end() {
     const auto keep = self();
     if (sink_) {
+        {
+            const std::lock_guard lock(mutex_);
+            retired_.dropped = sink_->Dropped_messages();
+        }
         sink_->On_end();
         sink_.reset();
     }

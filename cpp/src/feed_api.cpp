@@ -231,6 +231,9 @@ statistics_t feed::Get_statistics() const {
         sum.failed_attempts = failures_;
     }
     for (const auto& one : open) sum.add(one->Get_statistics());
+    sum.waiting_messages = aside_messages_.load(std::memory_order_relaxed);
+    sum.waiting_bytes = aside_bytes_.load(std::memory_order_relaxed);
+    if (sum.waiting_messages != 0) sum.waiting_since_ns = aside_since_ns_.load();
     sum.callback_errors += callback_errors_.load(std::memory_order_relaxed);
     sum.duplicates = duplicates_.load(std::memory_order_relaxed);
     return sum;

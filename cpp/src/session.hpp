@@ -192,6 +192,8 @@ private:
     void set_error(const error_c& error);
     error_ptr not_open() const;
     void log(log_c::level_e level, std::string text) const;
+    /// Without the query, which may hold secrets.
+    [[nodiscard]] std::string log_name() const { return protocol::without_query(uri_text_); }
     template <typename Call>
     void guarded(Call&& call) noexcept {
         gate_.pass(std::forward<Call>(call), [this] { report(std::current_exception()); });
@@ -256,6 +258,7 @@ private:
     void arm_keepalive();
     void keepalive_due();
     void time_out(const char* reason);
+    void watch_pause();
     void tell_slow_consumer(std::int64_t now);
     void go_on_reading();
     void forget_old_pings();
@@ -333,6 +336,7 @@ private:
     asio::steady_timer keepalive_timer_;
     std::int64_t last_received_ = 0;
     std::int64_t next_ping_ = 0;
+    std::int64_t keepalive_due_ = 0;  // when the timer fires; 0: it is not under way
     std::int64_t pong_deadline_ = 0;  // 0: none
     std::int64_t pinged_at_ = 0;
     std::int64_t last_data_ = 0;     // when the last message came, or reading went on
@@ -394,6 +398,7 @@ private:
     std::atomic<std::uint64_t> bytes_sent_{0};  // by the loop's thread
     std::atomic<std::uint64_t> bytes_sent_directly_{0};
     std::atomic<std::uint64_t> pauses_{0};
+    std::atomic<std::uint64_t> dropped_{0};  // at the end
     std::atomic<std::uint64_t> callback_errors_{0};
 };
 

@@ -276,6 +276,7 @@ void session::pause_reading() {
     resting_ = false;
     paused_since_ = runtime::steady_now();
     pauses_.fetch_add(1, std::memory_order_relaxed);
+    watch_pause();
 }
 
 void session::give_up(const error_c& error) {
@@ -342,6 +343,7 @@ statistics_t session::Get_statistics() const {
     s.messages_sent = messages_sent_.load(relaxed);
     s.bytes_sent = bytes_sent_.load(relaxed) + bytes_sent_directly_.load(relaxed);
     s.pauses = pauses_.load(relaxed);
+    s.dropped = dropped_.load(relaxed);
     s.callback_errors = callback_errors_.load(relaxed);
     s.last_message_ns = last_message_ns_.load(relaxed);
     s.last_received_ns = last_received_ns_.load(relaxed);

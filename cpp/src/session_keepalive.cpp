@@ -88,12 +88,17 @@ void session::keepalive_due() {
 /// The peer is silent: ends the connection, telling it why if it still listens.
 void session::time_out(const char* reason) {
     set_error(error_c(error_e::TIMEOUT, reason));
-    log(log_c::level_e::WARNING, std::string(reason) + ": " + uri_text_);
     skip_linger_ = true;
     error_code failed;
     connection_->close(1011, reason, failed);
     flush();
     if (!ending_) connection_->terminate(failed);
+}
+
+/// Sees to it that a pause that lasts is noticed in time.
+void session::watch_pause() {
+    if (!options_.log || keepalive_due_ <= paused_since_ + slow_after) return;
+    if (status_.load() == status_e::OPENED) arm_keepalive();
 }
 
 /// A pause that lasts is the consumer's, not the peer's, and is told as that, once.
@@ -103,7 +108,7 @@ void session::tell_slow_consumer(std::int64_t now) {
         return;
     }
     told_slow_ = true;
-    log(log_c::level_e::WARNING, "slow consumer: nothing has been read from " + uri_text_ +
+    log(log_c::level_e::WARNING, "slow consumer: nothing has been read from " + log_name() +
                                      " for " +
                                      std::to_string((now - paused_since_) / 1'000'000'000) +
                                      " s, because the queue is full");

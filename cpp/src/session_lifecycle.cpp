@@ -69,7 +69,7 @@ void session::start() {
         deadline_.async_wait([self = self()](std::error_code cancelled) {
             if (cancelled || self->status_.load() != status_e::CONNECTING) return;
             self->skip_linger_ = true;
-            self->end(error_c(error_e::TIMEOUT, "the connection to " + self->uri_text_ +
+            self->end(error_c(error_e::TIMEOUT, "the connection to " + self->log_name() +
                                                     " did not open within " +
                                                     seconds(self->options_.open_timeout)));
         });
@@ -252,7 +252,7 @@ void session::on_open() {
     const_cast<handshake_request&>(connection_->get_request()).set_raw({});
     status_.store(status_e::OPENED);
     start_keepalive();
-    log(log_c::level_e::INFO, "open: " + uri_text_);
+    log(log_c::level_e::INFO, "open: " + log_name());
     if (sink_) return sink_->On_open(*this);
     loop_->turn().add([self = self()] { self->guarded([&] { self->listener_->On_open(*self); }); });
 }
@@ -405,10 +405,10 @@ void session::log_end() const {
         received && Sent_close() && error &&
         (error->Code() == error_e::TIMEOUT || error->Code() == error_e::END_OF_STREAM);
     if (error && error->Code() != error_e::ABORTED && !in_order) {
-        return log(log_c::level_e::WARNING, "lost: " + uri_text_ + ": " + error->Error_msg());
+        return log(log_c::level_e::WARNING, "lost: " + log_name() + ": " + error->Error_msg());
     }
     const std::string how = received ? "close code " + std::to_string(received->code) : "aborted";
-    log(log_c::level_e::INFO, "closed: " + uri_text_ + ": " + how);
+    log(log_c::level_e::INFO, "closed: " + log_name() + ": " + how);
 }
 
 void session::on_close() {
@@ -439,6 +439,7 @@ void session::announce_end() {
     const auto keep = self();
     if (sink_) {
         hand_to_sink();
+        dropped_.store(sink_->Dropped_messages(), std::memory_order_relaxed);
         sink_->On_end();
         sink_.reset();
     }

@@ -58,6 +58,7 @@ void statistics_t::add(const statistics_t& other) {
     reconnects += other.reconnects;
     failed_attempts += other.failed_attempts;
     duplicates += other.duplicates;
+    dropped += other.dropped;
     last_message_ns = std::max(last_message_ns, other.last_message_ns);
     last_received_ns = std::max(last_received_ns, other.last_received_ns);
     waiting_messages += other.waiting_messages;

@@ -68,7 +68,7 @@ py::object statistics_tuple(const statistics_t& s) {
     for (const auto one : s.round_trips.counts) counts.append(one);
     return py::make_tuple(s.messages_received, s.bytes_received, s.payload_received,
                           s.messages_sent, s.bytes_sent, s.pauses, s.callback_errors, s.reconnects,
-                          s.failed_attempts, s.duplicates, s.last_message_ns, s.last_received_ns,
+                          s.failed_attempts, s.duplicates, s.dropped, s.last_message_ns, s.last_received_ns,
                           s.waiting_messages, s.waiting_bytes, s.waiting_since_ns,
                           py::make_tuple(counts, s.round_trips.sum_ns, s.round_trips.max_ns));
 }

@@ -44,6 +44,7 @@ __all__ = [
     "sum_of",
 ]
 
+_ENDED = (Status.CLOSED, Status.FAILED)
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -89,7 +90,9 @@ class ConnectionInfo(_Native):
             state = self.status.name
         except WrongProcess:
             state = "of the parent process"
-        return f"<{self._name} {self.id} {self.uri} {state}>"
+        # Such texts come into logs, and a query may hold secrets.
+        uri, query, _ = self.uri.partition("?")
+        return f"<{self._name} {self.id} {uri}{query and '?...'} {state}>"
 
     @property
     def endpoint(self) -> Endpoint:
@@ -270,13 +273,17 @@ def statistics_of(core: tuple[Any, ...], connections: Sequence[ConnectionInfo]) 
     """
     now = time.time_ns()
     received, received_bytes, payload, sent, sent_bytes, pauses, errors, *more = core
-    reconnects, failed, duplicates, message_ns, received_ns, *more = more
+    reconnects, failed, duplicates, dropped, message_ns, received_ns, *more = more
     aside, aside_bytes, aside_since, trips = more
+    statuses = [one.status for one in connections]
+    # What ended connections dropped, the core has counted.
+    alive = [
+        one for one, status in zip(connections, statuses, strict=True) if status not in _ENDED
+    ]
     queued = [one.waiting() for one in connections]
     since = [begin for _, _, begin in (*queued, (0, 0, aside_since)) if begin]
-    statuses = [one.status for one in connections]
     return Statistics(
-        connections=sum(status not in {Status.CLOSED, Status.FAILED} for status in statuses),
+        connections=len(alive),
         open_connections=statuses.count(Status.OPENED),
         messages_received=received,
         bytes_received=received_bytes,
@@ -288,7 +295,7 @@ def statistics_of(core: tuple[Any, ...], connections: Sequence[ConnectionInfo]) 
         reconnects=reconnects,
         failed_attempts=failed,
         duplicates=duplicates,
-        dropped=sum(one.dropped_messages for one in connections),
+        dropped=dropped + sum(one.dropped_messages for one in alive),
         queue_messages=aside + sum(messages for messages, _, _ in queued),
         queue_bytes=aside_bytes + sum(size for _, size, _ in queued),
         queue_age=max(0.0, (now - min(since)) / 1e9) if since else 0.0,

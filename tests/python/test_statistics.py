@@ -53,7 +53,6 @@ def test_last_error_of_a_connection_that_failed(pool):
     assert isinstance(failed.last_error, ConnectionRefusedError)
 
 
-@pytest.mark.xfail(reason="the sum of an endpoint forgets what ended connections dropped")
 def test_dropped_of_ended_connections_stays(pool):
     """As all other counters."""
     with wspool.testing.replay(["x"], repeat=1000, close_after=False) as server:
@@ -64,7 +63,6 @@ def test_dropped_of_ended_connections_stays(pool):
         assert pool.stats.dropped == dropped
 
 
-@pytest.mark.xfail(reason="messages that were taken count as waiting until more are asked for")
 def test_nothing_waits_when_all_has_been_taken(pool):
     """Else a consumer that has nothing to do looks slower and slower."""
     with wspool.testing.echo() as server, wspool.connect(server.uri, pool=pool) as ws:
@@ -78,10 +76,7 @@ def test_nothing_waits_when_all_has_been_taken(pool):
     "reconnect",
     [
         None,
-        pytest.param(
-            wspool.Reconnect(),
-            marks=pytest.mark.xfail(reason="the backlog of a feed is not counted"),
-        ),
+        wspool.Reconnect(),
     ],
     ids=["connection", "feed"],
 )

@@ -100,6 +100,7 @@ public:
     verdict_e On_piece(const message_view_t& piece, std::string&& storage) noexcept override;
     void On_rested() noexcept override;
     void On_closing() noexcept override;
+    [[nodiscard]] std::uint64_t Dropped_messages() const noexcept override { return Dropped(); }
     void On_event(const event_t& event) noexcept override;
     void On_interrupted() noexcept override;
     void On_room() noexcept override;

@@ -55,6 +55,11 @@ std::string uri_t::without_credentials() const {
     return (secure ? "wss://" : "ws://") + authority() + resource;
 }
 
+std::string without_query(const std::string& uri) {
+    const std::size_t query = uri.find('?');
+    return query == std::string::npos ? uri : uri.substr(0, query) + "?...";
+}
+
 bool parse_uri(std::string_view text, uri_t& out, std::string& error) {
     const auto fail = [&error](const char* why) {
         error = why;

@@ -22,6 +22,9 @@ struct uri_t {
     [[nodiscard]] std::string without_credentials() const;
 };
 
+/// For logs: a query may hold secrets.
+std::string without_query(const std::string& uri);
+
 /// Reads `text`; on failure returns false and sets `error` to a phrase such as
 /// "the port is not a number". `error` never repeats credentials.
 bool parse_uri(std::string_view text, uri_t& out, std::string& error);
