@@ -43,7 +43,8 @@ class Exchange:
     def outages(self, count: int) -> None:
         """Be killed so many times, and come back each time."""
         for _ in range(count):
-            time.sleep(1.5)
+            self._server.wait_connections(1)  # the client is back
+            time.sleep(1)
             self._server.close(timeout=0)  # without a close frame, as a process that is killed
             time.sleep(0.7)
             self._server = self._serve(self._server.port)

@@ -232,6 +232,16 @@ def test_names_of_options_are_right():
         assert hasattr(wspool.aio.ClientConnection, name), name
 
 
+def test_life_of_a_feed(tmp_path):
+    """The picture is drawn of a run in which a feed was lost, and replaced without a gap."""
+    pytest.importorskip("matplotlib")
+    result = run(sys.executable, "-W", "error", DOCS / "feed_life.py", tmp_path / "life.svg")
+    assert result.returncode == 0, result.stderr
+    kinds = re.findall(r"(?m)^(Opened|Gap|Closed)\(", result.stdout)
+    assert kinds == ["Opened", "Closed", "Gap", "Opened", "Closed", "Opened", "Closed"]
+    assert (tmp_path / "life.svg").stat().st_size > 10_000
+
+
 # --- the FAQ ---
 
 
