@@ -105,6 +105,50 @@ def connecting() -> None:
         provoke(lambda wrong=wrong: connect(wrong))
 
 
+def greeting(*answers: bytes) -> contextlib.AbstractContextManager[str]:
+    """Be a SOCKS5 proxy that gives these answers, one for each thing that it is sent."""
+
+    @contextlib.contextmanager
+    def serve() -> Iterator[str]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def work() -> None:
+                peer, _ = listener.accept()
+                with peer:
+                    for answer in answers:
+                        peer.recv(4096)
+                        peer.sendall(answer)
+                    peer.recv(4096)
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            yield f"socks5h://user:secret@127.0.0.1:{listener.getsockname()[1]}"
+            thread.join()
+
+    return serve()
+
+
+def proxies() -> None:
+    """Proxies that refuse, or are none."""
+    server = "ws://127.0.0.1:1"
+    for status in ("407 Proxy Authentication Required", "403 Forbidden", "502 Bad Gateway"):
+        with answering(f"HTTP/1.1 {status}", "Content-Length: 0", "") as uri:
+            provoke(lambda uri=uri: connect(server, proxy=uri.replace("ws", "http")))
+    with answering("SSH-2.0-OpenSSH_9.6", "", "") as uri:
+        provoke(lambda uri=uri: connect(server, proxy=uri.replace("ws", "http")))
+    with answering(hold=False) as uri:
+        provoke(lambda uri=uri: connect(server, proxy=uri.replace("ws", "http")))
+    for answers in (
+        [b"HTTP/1.1 400 Bad Request\r\n\r\n"],
+        [b"\x05\x02", b"\x01\x01"],
+        [b"\x05\x00", b"\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"],
+    ):
+        with greeting(*answers) as uri:
+            provoke(lambda uri=uri: connect(server, proxy=uri))
+    with greeting(b"\x05\xff") as uri:
+        provoke(lambda uri=uri: connect(server, proxy=uri.replace("user:secret@", "")))
+
+
 def tls() -> None:
     """Certificates that are refused."""
     import ssl
@@ -169,12 +213,37 @@ def ending(server: wspool.testing.LoopbackServer) -> None:
         provoke(ws.recv)
 
 
+def feeds() -> None:
+    """Feeds that are away, or not acknowledged."""
+    with wspool.testing.sink() as quiet:
+        with connect(quiet.uri, idle_timeout=0.1) as ws:
+            provoke(ws.recv)
+        provoke(lambda: connect(quiet.uri, open_timeout=0.2, match="never"))
+    with wspool.testing.replay(["tick"] * 100, close_after=False) as flood:
+        provoke(lambda: connect(flood.uri, match="never", max_queue=10))
+    with wspool.testing.echo() as killed:
+        ws = connect(killed.uri, reconnect=wspool.Reconnect(initial_delay=30))
+        killed.close(timeout=0)
+        while ws.status is wspool.Status.OPENED:
+            time.sleep(0.01)
+        provoke(lambda: ws.send("x"))
+        ws.close()
+    provoke(lambda: wspool.Reconnect(initial_delay=90))
+
+
 def arguments(server: wspool.testing.LoopbackServer) -> None:
     """Arguments that cannot be what they are."""
     wrong_options: list[dict[str, Any]] = [
         {"extra_headers": {}},
         {"ping_interval": 0},
-        {"proxy": "http://localhost"},
+        {"proxy": "localhost:3128"},
+        {"proxy": "http://localhost:3128/x"},
+        {"proxy": "http://localhost:99999"},
+        {"proxy": False},
+        {"reconnect": 5},
+        {"subscriptions": [{"op": "subscribe"}]},
+        {"redundancy": 2},
+        {"dedup": "u"},
         {"ssl": False},
         {"subprotocols": "chat"},
     ]
@@ -293,6 +362,8 @@ def installation() -> None:
 def main() -> None:
     """Make all of the mistakes."""
     connecting()
+    proxies()
+    feeds()
     tls()
     with wspool.testing.echo() as server:
         ending(server)

@@ -178,7 +178,7 @@ class Endpoint:
         picked = _picked(fields, on_message, on_batch, on_record, on_unmatched)
         label = _label(encoded)
         takes_events = on_event is not None
-        with _public_errors(label):
+        with _public_errors(uri):
             if picked is None:
                 self._native.create(connection, label, native_options, on_message, takes_events)
             else:
@@ -215,7 +215,7 @@ class Endpoint:
             encoded, options, connection, until_open=until_open, failures=failures
         )
         label = _label(encoded)
-        with _public_errors(label):
+        with _public_errors(uri):
             self._native.create_pull(connection, label, native_options, ready, number)
         with self._lock:
             self._pulled.add(connection)
@@ -240,7 +240,7 @@ class Endpoint:
         encoded = _encoded(uri)
         native_options = _native_options(encoded, options, connection)
         label = _label(encoded)
-        with _public_errors(label):
+        with _public_errors(uri):
             self._native.create_in_stream(
                 connection, label, native_options, stream, redact_uri(label), lane
             )
@@ -495,12 +495,12 @@ def _native_options(
 
 
 @contextlib.contextmanager
-def _public_errors(uri: str) -> Iterator[None]:
+def _public_errors(uri: URISource) -> Iterator[None]:
     """Say what a refusal of the core is about, without credentials."""
     try:
         yield
     except InvalidURI as error:
-        raise InvalidURI(redact_uri(uri), error.msg) from None
+        raise InvalidURI(redact_uri(_label(uri)), error.msg) from None
     except InvalidState:
         raise PoolClosed("the pool of this endpoint has been closed") from None
 

@@ -42,13 +42,15 @@ def find_proxy(uri: str) -> str | None:
     settings comes before https. Hosts in ``no_proxy`` are connected to directly. On macOS and
     Windows the system's settings count where the environment says nothing.
     """
-    parts = urlsplit(uri)
-    host = parts.hostname or ""
     proxies = urllib.request.getproxies()
     if not proxies:
         return None
-    secure = parts.scheme.lower() == "wss"
-    port = parts.port or (443 if secure else 80)
+    try:
+        parts = urlsplit(uri)
+        secure = parts.scheme.lower() == "wss"
+        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+    except ValueError:
+        return None  # what is wrong with it, the core says
     if _is_bypassed(host, port, proxies):
         return None
     kinds = ("wss", "socks", "https", "all") if secure else ("ws", "socks", "https", "http", "all")

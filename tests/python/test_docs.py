@@ -3,9 +3,11 @@
 A comment before a block says what is special about it:
 
     <!-- docs-test: compile: REASON -->  only compiled and type-checked
+    <!-- docs-test: proxy: KIND -->      proxy.example is a real proxy: http, https or socks5h
 """
 
 import ast
+import contextlib
 import importlib.util
 import inspect
 import re
@@ -15,6 +17,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.proxies import http_proxy, https_proxy, socks_proxy
 
 import wspool
 import wspool.testing
@@ -27,6 +30,12 @@ EXAMPLES = ROOT / "examples" / "python"
 PAGES = sorted(DOCS.rglob("*.md"))
 BLOCK = re.compile(r"(?m)^(?:<!-- docs-test: (.*?) -->\n)?```python\n((?s:.*?))^```$")
 TEXT_URI = re.compile(r"(wss?)://((?:[\w:]+@)?)[\w.-]+:8765")
+PROXY_URI = re.compile(r"(\w+)://((?:[\w:]+@)?)proxy\.example:\d+")
+PROXIES = {
+    "http": lambda: http_proxy("user", "secret"),
+    "https": https_proxy,
+    "socks5h": socks_proxy,
+}
 WIDTH = 120
 
 
@@ -67,7 +76,20 @@ def test_most_blocks_run():
     assert len(BLOCKS) > 30
     assert sum(directive.startswith("compile") for directive in directives) <= 3
     for directive in filter(None, directives):
-        assert re.fullmatch(r"compile: .{10,}", directive)
+        assert re.fullmatch(r"compile: .{10,}|proxy: (http|https|socks5h)", directive)
+
+
+@contextlib.contextmanager
+def proxied(directive, code, folder):
+    """Put a real proxy in the place of the one in the code, and check that it was used."""
+    if not directive.startswith("proxy: "):
+        yield code
+        return
+    with PROXIES[directive.removeprefix("proxy: ")]() as proxy:
+        if proxy.ca_file:
+            shutil.copy(proxy.ca_file, folder / "proxy-ca.pem")
+        yield PROXY_URI.sub(rf"\g<1>://\g<2>{proxy.host}:{proxy.port}", code)
+        assert proxy.requests
 
 
 @pytest.mark.parametrize(("directive", "code"), BLOCKS)
@@ -80,13 +102,14 @@ def test_block(directive, code, tmp_path):
         shutil.copy(server.ca_file, tmp_path / "ca.pem")
         here = rf"\1://\2localhost:{server.port}"
         code = code.replace("127.0.0.1:8765", f"127.0.0.1:{server.port}")
-        (tmp_path / "block.py").write_text(TEXT_URI.sub(here, code), encoding="utf-8")
-        result = run(
-            sys.executable,
-            *("-W", "error", "block.py"),
-            cwd=tmp_path,
-            env={"SSL_CERT_FILE": server.ca_file, "PYTHONUTF8": "1"},
-        )
+        with proxied(directive, TEXT_URI.sub(here, code), tmp_path) as code:
+            (tmp_path / "block.py").write_text(code, encoding="utf-8")
+            result = run(
+                sys.executable,
+                *("-W", "error", "block.py"),
+                cwd=tmp_path,
+                env={"SSL_CERT_FILE": server.ca_file, "PYTHONUTF8": "1"},
+            )
         records = server.connections
     assert result.stderr == ""
     assert result.returncode == 0
@@ -209,6 +232,16 @@ def test_names_of_options_are_right():
         assert hasattr(wspool.aio.ClientConnection, name), name
 
 
+def test_life_of_a_feed(tmp_path):
+    """The picture is drawn of a run in which a feed was lost, and replaced without a gap."""
+    pytest.importorskip("matplotlib")
+    result = run(sys.executable, "-W", "error", DOCS / "feed_life.py", tmp_path / "life.svg")
+    assert result.returncode == 0, result.stderr
+    kinds = re.findall(r"(?m)^(Opened|Gap|Closed)\(", result.stdout)
+    assert kinds == ["Opened", "Closed", "Gap", "Opened", "Closed", "Opened", "Closed"]
+    assert (tmp_path / "life.svg").stat().st_size > 10_000
+
+
 # --- the FAQ ---
 
 
@@ -237,7 +270,8 @@ RUNS = {
     "blocking_client.py": "Hello",
     "asyncio_client.py": "Hello",
     "many_feeds.py": "messages",
-    "reconnect_by_hand.py": "lost",
+    "reconnecting_feed.py": "2 gaps were told",
+    "redundant_feed.py": " 0 missing, 0 gaps",
     "chat_bot.py": "bot",
 }
 
