@@ -79,6 +79,7 @@ set(WSPOOL_CORE_SOURCES
   src/session_proxy.cpp
   src/session_redirect.cpp
   src/statistics.cpp
+  src/transport/background.cpp
   src/transport/connector.cpp
   src/transport/proxy_handshake.cpp
   src/transport/resolver.cpp

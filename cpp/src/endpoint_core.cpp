@@ -51,7 +51,7 @@ error_ptr check(const std::string& uri, const options_t& options, protocol::uri_
 bool is_feed(const options_t& options) {
     return options.reconnect.enabled || options.source || !options.subscriptions.empty() ||
            !options.match.empty() || options.replace_after.count() > 0 || options.redundancy > 1 ||
-           !options.dedup.empty();
+           !options.dedup.empty() || options.tells_events;
 }
 
 error_ptr check_feed(const options_t& options) {

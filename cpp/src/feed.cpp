@@ -8,6 +8,7 @@
 #include "log.hpp"
 #include "process.hpp"
 #include "protocol/uri.hpp"
+#include "transport/background.hpp"
 
 namespace wspool::detail {
 
@@ -64,17 +65,12 @@ void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> a
         return answer(nullptr,
                       {uri_, options_.additional_headers, options_.subscriptions, options_.proxy});
     }
-    // User code: as a callback, and its answer comes back to the loop.
-    loop_->turn().add([self = self(), attempt, answer = std::move(answer)] {
-        self->guarded([&] {
-            self->options_.source->Prepare(
-                attempt, [self, answer](error_ptr error, attempt_t made) {
-                    // std::function wants to be copied.
-                    const auto shared = std::make_shared<error_ptr>(std::move(error));
-                    self->loop_->post([answer, shared, made = std::move(made)] {
-                        answer(std::move(*shared), made);
-                    });
-                });
+    run_user_code([self = self(), attempt, answer = std::move(answer)] {
+        self->options_.source->Prepare(attempt, [self, answer](error_ptr error, attempt_t made) {
+            // std::function wants to be copied.
+            const auto shared = std::make_shared<error_ptr>(std::move(error));
+            self->loop_->post(
+                [answer, shared, made = std::move(made)] { answer(std::move(*shared), made); });
         });
     });
 }
@@ -82,14 +78,28 @@ void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> a
 void feed::judge(const error_c& error, bool was_open, bool by_default,
                  std::function<void(bool)> answer) {
     if (!options_.source || !options_.source->Judges()) return answer(by_default);
-    loop_->turn().add([self = self(), error, was_open, by_default, answer = std::move(answer)] {
-        self->guarded([&] {
-            self->options_.source->Judge(*self, error, was_open, by_default,
-                                         [self, answer](bool again) {
-                                             self->loop_->post([answer, again] { answer(again); });
-                                         });
-        });
+    run_user_code([self = self(), error, was_open, by_default, answer = std::move(answer)] {
+        self->options_.source->Judge(
+            *self, error, was_open, by_default,
+            [self, answer](bool again) { self->loop_->post([answer, again] { answer(again); }); });
     });
+}
+
+/// Neither on the loop's thread nor where callbacks are called: these may block.
+void feed::run_user_code(std::function<void()> call) {
+    auto guarded_call = [self = self(), call = std::move(call)] {
+        try {
+            call();
+        } catch (...) {
+            self->callback_errors_.fetch_add(1, std::memory_order_relaxed);
+        }
+    };
+    try {
+        transport::background::of_process(transport::background::purpose_e::USER_CODE)
+            .submit(guarded_call);
+    } catch (const std::exception&) {
+        loop_->turn().add(guarded_call);  // there is no thread for it
+    }
 }
 
 error_ptr feed::make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
@@ -125,13 +135,8 @@ void feed::ready(feed_link& link, unsigned attempts) {
     has_been_open_ = true;
     if (successor_.get() == &link) successor_.reset();
     update_status();
+    if (sink_ && !std::exchange(sink_opened_, true)) sink_->On_open(*this);
     const std::int64_t now = runtime::unix_now();
-    if (sink_) {
-        if (!std::exchange(sink_opened_, true)) sink_->On_open(*this);
-    } else {
-        loop_->turn().add(
-            [self = self()] { self->guarded([&] { self->listener_->On_open(*self); }); });
-    }
     event_t event;
     event.generation = link.generation();
     event.time_ns = now;
@@ -147,6 +152,8 @@ void feed::ready(feed_link& link, unsigned attempts) {
     }
     event.kind = event_t::kind_e::OPENED;
     emit(event);
+    if (sink_) return;
+    loop_->turn().add([self = self()] { self->guarded([&] { self->listener_->On_open(*self); }); });
 }
 
 void feed::lost(feed_link& link, const session& ended) {
@@ -165,7 +172,7 @@ void feed::lost(feed_link& link, const session& ended) {
     if (sink_) sink_->On_interrupted();
     set_error(error);
     update_status();
-    emit_closed(link.generation(), ended);
+    emit_closed(link.generation(), ended, link.is_retired());
     // A gap begins when the last connection is lost, and not if a successor holds what follows.
     if (none_left && phase_ == phase_e::RUNNING && !(successor_ && successor_->is_holding())) {
         const auto received = ended.Received_close();
@@ -223,7 +230,7 @@ void feed::emit(const event_t& event) {
     });
 }
 
-void feed::emit_closed(std::uint32_t generation, const session& ended) {
+void feed::emit_closed(std::uint32_t generation, const session& ended, bool is_replaced) {
     event_t event;
     event.kind = event_t::kind_e::CLOSED;
     event.generation = generation;
@@ -231,7 +238,10 @@ void feed::emit_closed(std::uint32_t generation, const session& ended) {
     const auto received = ended.Received_close();
     event.code = received ? received->code : std::uint16_t{1006};
     const auto error = ended.Get_error();
-    event.reason = received ? received->reason : error ? error->Error_msg() : std::string();
+    event.reason = is_replaced ? "replaced by its successor"
+                   : received  ? received->reason
+                   : error     ? error->Error_msg()
+                               : std::string();
     emit(event);
 }
 

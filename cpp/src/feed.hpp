@@ -127,9 +127,10 @@ private:
     enum class phase_e { RUNNING, CLOSING, ENDED };
 
     void emit(const event_t& event);
-    void emit_closed(std::uint32_t generation, const session& ended);
+    void emit_closed(std::uint32_t generation, const session& ended, bool is_replaced);
     void end();
     void announce_end();
+    void run_user_code(std::function<void()> call);
     void update_status();
     void set_error(std::shared_ptr<const error_c> error);
     [[nodiscard]] std::shared_ptr<session> current() const;

@@ -1,6 +1,7 @@
 #include "feed_link.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <ctime>
@@ -58,7 +59,7 @@ bool may_be_mended(const error_c& error) {
         }
         case error_e::PROXY: {
             const int status = error.Http_status();
-            return status != 401 && status != 403 && status != 407;
+            return status != 401 && status != 403 && status != 407 && error.System_code() != EACCES;
         }
         default:
             return false;
@@ -95,8 +96,10 @@ error_ptr acknowledgements::check(const std::vector<acknowledgement_t>& wanted) 
         }
         error_ptr error;
         if (!one.where.empty() && !compile(one, error)) {
-            return std::make_unique<error_c>(error_e::INVALID_ARGUMENT,
-                                             "match: " + error->Error_msg());
+            return std::make_unique<error_c>(
+                error_e::INVALID_ARGUMENT,
+                "match: not a JSON Pointer (RFC 6901), or a value that cannot be compared: '" +
+                    one.where.front().pointer + "'");
         }
     }
     return nullptr;
@@ -225,7 +228,10 @@ void feed_link::watch_proof() {
 void feed_link::watch_age() {
     const auto age = feed_->options().replace_after;
     if (age.count() <= 0) return;
-    timer_.expires_after(age);
+    // Feeds that were opened together shall not all be replaced together.
+    const double part = 0.9 + 0.1 * random_source::This_thread()() / 4294967296.0;
+    timer_.expires_after(
+        nanoseconds(static_cast<std::int64_t>(part * static_cast<double>(count_ns(age)))));
     timer_.async_wait([self = shared_from_this()](std::error_code cancelled) {
         if (!cancelled && self->state_ == state_e::READY) self->feed_->replace(*self);
     });
@@ -241,7 +247,9 @@ void feed_link::attempt_failed(const error_c& error, const session* attempt) {
 /// Whether there is another attempt. Asks user code where it wants to be asked.
 void feed_link::decide(const error_c& error, bool was_open, bool by_default) {
     const auto& how = feed_->options().reconnect;
-    const bool out_of_attempts = how.max_attempts != 0 && failures_ >= how.max_attempts;
+    const std::int64_t bound = count_ns(how.give_up_after);
+    const bool out_of_attempts = (how.max_attempts != 0 && failures_ >= how.max_attempts) ||
+                                 (bound > 0 && runtime::steady_now() - down_since_ >= bound);
     if (must_end_ || !how.enabled || out_of_attempts || (how.until_open && was_open) ||
         error.Code() == error_e::ABORTED) {
         if (out_of_attempts && how.enabled && !must_end_) {
@@ -323,7 +331,7 @@ void feed_link::give_up() {
 }
 
 void feed_link::retire() {
-    must_end_ = true;
+    must_end_ = retired_ = true;
     if (!session_) return finish();
     session_->Close(1000, "replaced");
 }
@@ -483,7 +491,8 @@ void feed_link::On_end() noexcept {
         ++failures_;
         return decide(error, false, feed_->has_been_open() || may_be_mended(error));
     }
-    const std::int64_t open_for = runtime::steady_now() - ready_at_;
+    down_since_ = runtime::steady_now();
+    const std::int64_t open_for = down_since_ - ready_at_;
     failures_ = open_for >= count_ns(feed_->options().reconnect.stable_after) ? 1 : failures_ + 1;
     // While a successor is on its way there is nothing to make again.
     if (feed_->has_successor(*this)) must_end_ = true;

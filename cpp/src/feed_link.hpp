@@ -10,6 +10,7 @@
 #include <asio.hpp>
 
 #include "attempt_gate.hpp"
+#include "runtime/loop.hpp"
 #include "wspool/options.hpp"
 #include "wspool/record_picker.hpp"
 #include "wspool/sink.hpp"
@@ -62,6 +63,7 @@ public:
     void resume_reading();
 
     [[nodiscard]] bool is_ready() const { return state_ == state_e::READY; }
+    [[nodiscard]] bool is_retired() const { return retired_; }
     [[nodiscard]] bool is_holding() const { return state_ == state_e::HOLDING; }
     [[nodiscard]] std::uint32_t generation() const { return generation_; }
     [[nodiscard]] const std::shared_ptr<session>& connection() const { return session_; }
@@ -114,6 +116,7 @@ private:
     const bool is_successor_;
     state_e state_ = state_e::WAITING;
     bool must_end_ = false;     // no other connection is made
+    bool retired_ = false;      // for a successor
     bool succeeded_ = false;    // or is no successor
     asio::steady_timer timer_;  // the delay, then the acknowledgements' deadline, then the age
     asio::steady_timer proof_;  // until the attempt counts as proven
@@ -128,6 +131,7 @@ private:
     unsigned attempts_ = 0;  // since it was ready
     std::int64_t began_ = 0;
     std::int64_t ready_at_ = 0;
+    std::int64_t down_since_ = runtime::steady_now();
     bool at_gate_ = false;  // an attempt is not settled
     unsigned asked_ = 0;    // of user code; tells an answer that comes too late
 };

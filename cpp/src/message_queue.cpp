@@ -193,8 +193,8 @@ sink_c::verdict_e message_queue_c::put(const message_view_t& message, std::size_
         return verdict_e::FAIL;
     }
     if (no_room && bound_.overflow == overflow_e::DROP_OLDEST) {
-        while (messages_ > 0 && (messages_ >= bound_.messages || bytes_ + size > bound_.bytes)) {
-            drop_oldest();
+        while (messages_ > 0 && (messages_ >= bound_.messages || bytes_ + size > bound_.bytes) &&
+               drop_oldest()) {
         }
     } else if (no_room && (closing_ || bound_.overflow == overflow_e::DROP_NEWEST)) {
         if (message.is_final) {
@@ -283,21 +283,43 @@ message_queue_c::chunk& message_queue_c::room_for(std::size_t size, std::size_t 
     return *shared_.back();
 }
 
-/// Only without fragments: the first entry is a message.
-void message_queue_c::drop_oldest() {
-    chunk& first = *shared_.front();
-    const std::uint64_t dropped = first.gaps[first.next] + 1;
-    const message_view_t& oldest = first.entries()[first.next++];
-    if (oldest.generation == 0) events_.pop_front();
-    bytes_ -= oldest.payload.size();
-    --messages_;
-    --shared_complete_;
-    ++dropped_;
-    if (first.is_used_up()) shared_.pop_front();
-    if (shared_.empty())
-        dropped_before_next_ += dropped;
-    else
-        shared_.front()->gaps[shared_.front()->next] += dropped;
+/// Only without fragments: each entry is a message or an event. Events are left where they are:
+/// that something is missing must not be missing itself.
+bool message_queue_c::drop_oldest() {
+    for (std::size_t i = 0; i < shared_.size(); ++i) {
+        chunk& one = *shared_[i];
+        for (std::size_t place = one.next; place < one.entries().size(); ++place) {
+            if (one.entries()[place].generation == 0) continue;
+            const std::uint64_t dropped = one.gaps[place] + 1;
+            bytes_ -= one.entries()[place].payload.size();
+            --messages_;
+            --shared_complete_;
+            ++dropped_;
+            if (place == one.next) {
+                ++one.next;
+            } else {
+                one.entries().erase(one.entries().begin() + static_cast<std::ptrdiff_t>(place));
+                one.gaps.erase(one.gaps.begin() + static_cast<std::ptrdiff_t>(place));
+                --place;
+            }
+            add_gap(i, place + 1, dropped);
+            while (!shared_.empty() && shared_.front()->is_used_up()) shared_.pop_front();
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Counts messages that were dropped before an entry, or before what comes behind its chunk.
+void message_queue_c::add_gap(std::size_t chunk_number, std::size_t place, std::uint64_t dropped) {
+    for (std::size_t i = chunk_number; i < shared_.size(); ++i) {
+        chunk& one = *shared_[i];
+        const std::size_t first = i == chunk_number ? place : one.next;
+        if (first >= one.gaps.size()) continue;
+        one.gaps[first] += dropped;
+        return;
+    }
+    dropped_before_next_ += dropped;
 }
 
 /// Whether this part of what may be ahead of a quick consumer waits.

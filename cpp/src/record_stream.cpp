@@ -50,6 +50,7 @@ public:
     sink_c::verdict_e take(lane& into, std::uint32_t label, std::size_t connection,
                            const message_view_t* messages, std::size_t count);
     void finish(lane& of, std::size_t field);
+    void drop_oldest(batch_ptr& latest);
     void happened(lane& at, const std::string& label, const event_t& event);
     void finish_due(lane& of);
     bool pop(batch_ptr& batch, std::unique_lock<std::mutex>& lock);
@@ -217,26 +218,35 @@ sink_c::verdict_e record_stream_c::impl::take(lane& into, std::uint32_t label,
 void record_stream_c::impl::finish(lane& of, std::size_t field) {
     batch_ptr batch = of.picker.Finish(field);
     of.since.store(0);
-    if (!of.generations.empty()) {
-        auto told = std::make_shared<record_batch_t>(*batch);
-        told->generations = of.generations;
-        told->events = std::exchange(of.events, {});
-        batch = std::move(told);
-    }
     const std::lock_guard lock(mutex);
     ++statistics.batches;
     statistics.rows += batch->rows;
     const bool is_full = finished.size() >= options.max_batches;
     if (is_full && options.overflow == overflow_e::DROP_NEWEST) {
         statistics.dropped += batch->rows;
-        return;
+        return;  // events stay for the next
     }
-    if (is_full && options.overflow == overflow_e::DROP_OLDEST) {
-        statistics.dropped += finished.front()->rows;
-        finished.pop_front();
+    if (!of.generations.empty()) {
+        auto told = std::make_shared<record_batch_t>(*batch);
+        told->generations = of.generations;
+        told->events = std::exchange(of.events, {});
+        batch = std::move(told);
     }
+    if (is_full && options.overflow == overflow_e::DROP_OLDEST) drop_oldest(batch);
     finished.push_back(std::move(batch));
     wake_consumer();
+}
+
+/// What happened is told all the same: by the batch behind it. mutex is held.
+void record_stream_c::impl::drop_oldest(batch_ptr& latest) {
+    const batch_ptr dropped = std::move(finished.front());
+    finished.pop_front();
+    statistics.dropped += dropped->rows;
+    if (dropped->events.empty()) return;
+    batch_ptr& behind = finished.empty() ? latest : finished.front();
+    auto told = std::make_shared<record_batch_t>(*behind);
+    told->events.insert(told->events.begin(), dropped->events.begin(), dropped->events.end());
+    behind = std::move(told);
 }
 
 sink_c::verdict_e record_stream_c::impl::verdict(const std::weak_ptr<metadata_c>& connection) {

@@ -248,7 +248,6 @@ private:
     bool write_directly();
     void write_frame(const frame_t& frame, std::string_view payload, std::uint32_t key);
     void update_addresses();
-    [[nodiscard]] transport::stream::liveness_t tcp_liveness() const;
     void log_end() const;
     void pause_if_needed();
     void drain();
@@ -258,6 +257,7 @@ private:
     void arm_keepalive();
     void keepalive_due();
     void time_out(const char* reason);
+    [[nodiscard]] std::chrono::milliseconds silence_bound() const;
     void watch_pause();
     void tell_slow_consumer(std::int64_t now);
     void go_on_reading();
@@ -330,6 +330,7 @@ private:
         websocketpp::transport::write_handler handler;
     };
     std::vector<pending_write> pending_writes_;
+    error_ptr write_failure_;  // that the reading side is to tell, if it does not know better
     transport::byte_buffer writing_;  // taken from the outbox, not yet given to the stream
 
     // Keepalive; loop thread

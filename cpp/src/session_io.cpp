@@ -110,6 +110,8 @@ void session::fail_reading(const error_c* error) {
     } else if (status_.load() == status_e::CONNECTING) {
         set_error(
             error_c(error_e::END_OF_STREAM, "the server closed the connection in the handshake"));
+    } else if (!received_close_ && write_failure_) {
+        set_error(*write_failure_);  // a reset that the writer met first reads like an end
     } else if (!received_close_) {
         set_error(error_c(error_e::END_OF_STREAM, "the peer ended TCP without a close frame"));
     }
@@ -424,7 +426,10 @@ void session::fail_writing() {
     }
     // While frames are read, the reading side says how the connection ended: the peer may have
     // sent a close frame before it went.
-    if (waiting_readable_ && frame_handler_ != nullptr) return;
+    if (waiting_readable_ && frame_handler_ != nullptr) {
+        write_failure_ = std::make_unique<const error_c>(*failure);
+        return;
+    }
     set_error(*failure);
     const auto keep = self();
     auto writes = std::move(pending_writes_);

@@ -14,7 +14,7 @@ namespace wspool::detail {
 namespace {
 
 constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
-// So often it is looked whether the consumer is slow, if nothing else is due.
+// So often it is looked whether the peer is gone or the consumer slow, if nothing else is due.
 constexpr std::int64_t look_every = 20'000'000'000;
 constexpr std::int64_t slow_after = 5'000'000'000;
 
@@ -40,7 +40,7 @@ void session::start_keepalive() {
     next_ping_ = options_.ping_interval.count() <= 0
                      ? never
                      : last_received_ + nanoseconds(options_.ping_interval);
-    if (next_ping_ != never || options_.idle_timeout.count() > 0 || options_.log) arm_keepalive();
+    arm_keepalive();
 }
 
 void session::arm_keepalive() {
@@ -70,6 +70,9 @@ void session::keepalive_due() {
     }
     const std::int64_t idle = nanoseconds(options_.idle_timeout);
     if (idle > 0 && !paused_ && now - last_data_ >= idle) return time_out("idle timeout");
+    if (stream_.is_peer_gone(silence_bound())) {
+        return time_out("the peer's system does not answer any more");
+    }
     tell_slow_consumer(now);
     if (now >= next_ping_) {
         next_ping_ = now + nanoseconds(options_.ping_interval);
@@ -93,6 +96,18 @@ void session::time_out(const char* reason) {
     connection_->close(1011, reason, failed);
     flush();
     if (!ending_) connection_->terminate(failed);
+}
+
+/// How long the peer's system may leave what was sent without an acknowledgement. While reading is
+/// paused nobody waits for a pong, and without pings nobody ever does; but TCP's own silence is the
+/// peer's all the same. Not shorter than ten seconds: the network may be down for a moment.
+std::chrono::milliseconds session::silence_bound() const {
+    constexpr std::chrono::milliseconds least(10'000);
+    constexpr std::chrono::milliseconds without_pings(60'000);
+    if (options_.ping_interval.count() <= 0 || options_.ping_timeout.count() <= 0) {
+        return without_pings;
+    }
+    return std::max(least, options_.ping_interval + options_.ping_timeout);
 }
 
 /// Sees to it that a pause that lasts is noticed in time.

@@ -116,7 +116,7 @@ void session::connect_to(const std::string& host, std::uint16_t port) {
 void session::connected(error_ptr error, transport::stream::socket_t socket) {
     connector_.reset();
     if (error) return connect_failed(std::move(error));
-    stream_.adopt(std::move(socket), tcp_liveness());
+    stream_.adopt(std::move(socket), {});
     update_addresses();
     if (options_.proxy.kind != proxy_t::kind_e::NONE) return begin_proxy();
     connected_to_server();
@@ -129,18 +129,6 @@ void session::connected_to_server() {
     // A client certificate is a credential: not for another origin than the user's.
     stream_.start_tls(tls_, name.empty() ? uri_.host : name, foreign_options_ == nullptr);
     tls_step();
-}
-
-/// A peer that is gone without a word is found by TCP as well: while reading is paused, nobody
-/// waits for a pong.
-transport::stream::liveness_t session::tcp_liveness() const {
-    transport::stream::liveness_t liveness;
-    if (options_.ping_interval.count() > 0 && options_.ping_timeout.count() > 0) {
-        // Not shorter: the peer's system may be out of reach for a moment.
-        liveness.user_timeout = std::max<std::chrono::milliseconds>(
-            options_.ping_interval + options_.ping_timeout, std::chrono::seconds(10));
-    }
-    return liveness;
 }
 
 /// Goes on with what opening waits for: flushes, then calls `next` when it may read or write. True

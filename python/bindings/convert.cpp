@@ -66,11 +66,11 @@ PyObject* header_list(const std::vector<std::pair<std::string, std::string>>& he
 py::object statistics_tuple(const statistics_t& s) {
     py::list counts;
     for (const auto one : s.round_trips.counts) counts.append(one);
-    return py::make_tuple(s.messages_received, s.bytes_received, s.payload_received,
-                          s.messages_sent, s.bytes_sent, s.pauses, s.callback_errors, s.reconnects,
-                          s.failed_attempts, s.duplicates, s.dropped, s.last_message_ns, s.last_received_ns,
-                          s.waiting_messages, s.waiting_bytes, s.waiting_since_ns,
-                          py::make_tuple(counts, s.round_trips.sum_ns, s.round_trips.max_ns));
+    return py::make_tuple(
+        s.messages_received, s.bytes_received, s.payload_received, s.messages_sent, s.bytes_sent,
+        s.pauses, s.callback_errors, s.reconnects, s.failed_attempts, s.duplicates, s.dropped,
+        s.last_message_ns, s.last_received_ns, s.waiting_messages, s.waiting_bytes,
+        s.waiting_since_ns, py::make_tuple(counts, s.round_trips.sum_ns, s.round_trips.max_ns));
 }
 
 std::optional<std::chrono::nanoseconds> seconds_or_none(const py::object& seconds) {
@@ -148,6 +148,7 @@ reconnect_t reconnect_from(const py::tuple& native) {
     made.max_attempts = native[4].cast<unsigned>();
     made.until_open = native[5].cast<bool>();
     made.failures_before = native[6].cast<unsigned>();
+    made.give_up_after = duration(7);
     return made;
 }
 
@@ -210,6 +211,7 @@ options_t make_options(const py::dict& native) {
     options.queue.low_messages = native["max_queue_low"].cast<std::size_t>();
     options.queue.overflow = static_cast<overflow_e>(native["overflow"].cast<int>());
     options.queue.bytes = native["max_queue_bytes"].cast<std::size_t>();
+    options.tells_events = native["events"].cast<bool>();
     options.idle_timeout = milliseconds(native, "idle_timeout");
     options.proxy = proxy_from(native["proxy"]);
     read_feed_options(native, options);

@@ -277,9 +277,7 @@ def statistics_of(core: tuple[Any, ...], connections: Sequence[ConnectionInfo]) 
     aside, aside_bytes, aside_since, trips = more
     statuses = [one.status for one in connections]
     # What ended connections dropped, the core has counted.
-    alive = [
-        one for one, status in zip(connections, statuses, strict=True) if status not in _ENDED
-    ]
+    alive = [one for one, status in zip(connections, statuses, strict=True) if status not in _ENDED]
     queued = [one.waiting() for one in connections]
     since = [begin for _, _, begin in (*queued, (0, 0, aside_since)) if begin]
     return Statistics(

@@ -219,6 +219,7 @@ class Options:
             or self.replace_after is not None
             or self.redundancy > 1
             or self.dedup
+            or self.events
         )
 
     def for_uri(self, uri: str) -> Options:

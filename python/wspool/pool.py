@@ -178,6 +178,7 @@ class Endpoint:
         picked = _picked(fields, on_message, on_batch, on_record, on_unmatched)
         label = _label(encoded)
         takes_events = on_event is not None
+        native_options["events"] = takes_events
         with _public_errors(uri):
             if picked is None:
                 self._native.create(connection, label, native_options, on_message, takes_events)

@@ -63,8 +63,8 @@ class Reconnect:
     a time, then four, and so on.
 
     While it has never been open, a connection is given up at once for what trying again does not
-    mend: a certificate that is not accepted, an answer that is no WebSocket handshake, HTTP 4xx
-    but 408, 425 and 429. Once it has been open, everything is tried again, but for ``QueueFull``.
+    mend: a certificate that is not accepted, an answer 101 that is no WebSocket handshake, credentials
+    that a proxy does not accept, HTTP 4xx but 408, 425 and 429. Once it has been open, everything is tried again, but for ``QueueFull``.
     ``fatal`` and ``retry`` say otherwise; ``fatal`` is asked first. Each is an exception class, a
     tuple of them, or a function of the exception, called on a thread of its own.
 
@@ -81,6 +81,9 @@ class Reconnect:
     """Seconds; after so long open the delays begin anew."""
     max_attempts: int | None = None
     """Failures in a row after which it is given up; None is no bound."""
+    give_up_after: float | None = None
+    """Seconds without a connection after which no further attempt is made, at first as after a
+    loss; None is no bound."""
     fatal: Classifier | None = None
     """For which errors it is given up."""
     retry: Classifier | None = None
@@ -106,6 +109,14 @@ class Reconnect:
             raise TypeError(f"max_attempts must be an int or None, not {type(most).__name__}")
         if most is not None and not 1 <= most < 2**31:
             raise ValueError("max_attempts must be at least 1, or None")
+        patience = self.give_up_after
+        if patience is not None:
+            if isinstance(patience, bool) or not isinstance(patience, (int, float)):
+                raise TypeError(
+                    f"give_up_after must be a number or None, not {type(patience).__name__}"
+                )
+            if not patience > 0:
+                raise ValueError("give_up_after must be above zero, or None")
         for name in ("fatal", "retry"):
             _check_classifier(name, getattr(self, name))
 
@@ -139,6 +150,7 @@ class Reconnect:
             self.max_attempts or 0,
             until_open,
             failures,
+            0 if self.give_up_after is None else _milliseconds(self.give_up_after),
         )
 
 

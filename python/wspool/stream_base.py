@@ -14,7 +14,7 @@ from .connection_info import ConnectionInfo, check_close_code, check_str, sum_of
 from .events import Statistics, Status
 from .exceptions import ConnectionClosedOK, WSPoolError, redact_uri
 from .fields import Fields, FieldSet
-from .options import ConnectionOptions
+from .options import ConnectionOptions, URISource
 from .pool import EndpointPool
 from .pull import PullConnection
 from .records import RecordBatch, RecordStatistics, batch_of
@@ -95,7 +95,7 @@ class StreamBase:
 
     def __init__(
         self,
-        uris: str | Iterable[str],
+        uris: URISource | Iterable[URISource],
         fields: Fields | Mapping[str, Fields],
         stream_options: StreamOptions,
         pool: EndpointPool | None,
@@ -273,12 +273,12 @@ def _ended_badly(connection: StreamConnection) -> bool:
     return not isinstance(connection.closed_exception(), ConnectionClosedOK)
 
 
-def _check_uris(uris: Any) -> list[str]:
-    if isinstance(uris, str):
+def _check_uris(uris: Any) -> list[URISource]:
+    if isinstance(uris, str) or callable(uris):
         return [uris]
     if not isinstance(uris, Iterable) or isinstance(uris, (bytes, bytearray, Mapping)):
         raise TypeError(f"uris must be a str or an iterable of str, not {type(uris).__name__}")
-    checked = [check_str("uris", uri) for uri in uris]
+    checked = [uri if callable(uri) else check_str("uris", uri) for uri in uris]
     if not checked:
         raise ValueError("uris must have at least one URI")
     return checked

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from .fields import Fields
-    from .options import ConnectionOptions
+    from .options import ConnectionOptions, URISource
     from .pool import EndpointPool
     from .records import RecordBatch
 
@@ -128,7 +128,7 @@ class RecordStream(StreamBase):
 
 
 def stream(
-    uris: str | Iterable[str],
+    uris: URISource | Iterable[URISource],
     *,
     fields: Fields | Mapping[str, Fields],
     batch_rows: int = 4096,

@@ -16,7 +16,8 @@ PACKAGE = Path(wspool.__file__).parent
 
 PUBLIC = """
 BufferFull Close CloseCode Closed ConcurrencyError Connection ConnectionClosed
-ConnectionClosedError ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Fields
+ConnectionClosedError ConnectionClosedOK ConnectionOptions Deflate Endpoint EndpointPool Event
+Fields
 Gap Headers InvalidHandshake InvalidHeader InvalidMessage InvalidState InvalidStatus InvalidURI
 InvalidUpgrade Message NegotiationError Opened Options PayloadTooBig PoolClosed ProtocolError
 ProxyError QueueFull RecordBatch Reconnect RecordStatistics RecordStream Request Response

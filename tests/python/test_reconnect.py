@@ -7,9 +7,13 @@ told, nothing comes twice.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import itertools
 import json
+import re
+import socket
 import threading
 import time
 from datetime import timezone
@@ -686,3 +690,164 @@ def test_redundancy_sends_to_all(server):
         time.sleep(0.1)
         ws.send('{"op": "ping"}')
         wait_until(lambda: all(record.received for record in server.connections))
+
+
+# --- what users stumble over
+
+
+def test_give_up_after():
+    """It bounds the first opening, and an outage, however many attempts that is."""
+    with RecordingServer() as server:
+        server.refuse(503)
+        how = Reconnect(initial_delay=0.05, max_delay=0.05, give_up_after=1.5)
+        begun = time.monotonic()
+        with pytest.raises(wspool.InvalidStatus):
+            wspool.connect(server.uri, proxy=None, reconnect=how)
+        assert 1.5 <= time.monotonic() - begun < 15
+        server.accept()
+        with wspool.connect(server.uri + "/feed/a", proxy=None, reconnect=how) as ws:
+            ws.recv(timeout=20)
+            server.refuse(503)
+            server.abort_all()
+            with pytest.raises(wspool.ConnectionClosedError):
+                while True:
+                    ws.recv(timeout=20)
+
+
+def test_events_of_a_single_connection(server):
+    """Asked for, they come without any other option of feeds as well."""
+    with wspool.connect(server.uri + "/feed/a", events=True, proxy=None) as ws:
+        first = ws.recv(timeout=20)
+        assert isinstance(first, Opened)
+        assert isinstance(ws.recv(timeout=20), str)
+        server.abort_all()
+        items = []
+        with pytest.raises(wspool.ConnectionClosedError):
+            while True:
+                items.append(ws.recv(timeout=20))
+    assert isinstance(items[-1], Closed)
+
+
+def test_order_of_callbacks(server):
+    """Who subscribes in on_open has heard of the gap before."""
+    told = []
+    with wspool.EndpointPool(1) as pool:
+        connection = pool[0].create_new_connection(
+            server.uri + "/feed/a",
+            on_open=lambda _: told.append("open"),
+            on_event=lambda _, event: told.append(type(event).__name__),
+            **OPTIONS,
+        )
+        assert connection.opened.result(20) is Status.OPENED
+        server.abort_all()
+        wait_until(lambda: told.count("open") == 2)
+        connection.close()
+        connection.wait_closed(20)
+    assert told == ["Opened", "open", "Closed", "Gap", "Opened", "open", "Closed"]
+
+
+def test_blocked_callback_does_not_delay_user_functions(server):
+    """A feed is made again while another callback of its endpoint blocks."""
+    release = threading.Event()
+    with wspool.EndpointPool(1) as pool, wspool.testing.echo() as echo:
+        ws = wspool.connect(
+            lambda: server.uri + "/feed/a", additional_headers=dict, pool=pool, **OPTIONS
+        )
+        blocked = pool[0].create_new_connection(
+            echo.uri, on_message=lambda *_: release.wait(30), proxy=None
+        )
+        assert blocked.opened.result(20) is Status.OPENED
+        blocked.send("x")
+        wait_until(lambda: blocked.stats.messages_received == 1)
+        server.abort_all()
+        wait_until(lambda: ws.generation == 2)
+        assert not release.is_set()
+        release.set()
+        ws.close()
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+def test_events_are_not_dropped(server, overflow):
+    """That something is missing must not be missing itself."""
+    with wspool.connect(
+        server.uri + "/feed/a", events=True, max_queue=10, overflow=overflow, **OPTIONS
+    ) as ws:
+        wait_until(lambda: ws.dropped > 50)
+        server.abort_all()
+        wait_until(lambda: ws.generation == 2)
+        dropped = ws.dropped
+        wait_until(lambda: ws.dropped > dropped + 50)
+        items = []
+        while len([one for one in items if isinstance(one, Opened)]) < 2:
+            items += ws.recv_many(timeout=20)
+    kinds = [type(one) for one in items if not isinstance(one, str)]
+    assert kinds == [Opened, Closed, Gap, Opened]
+
+
+def test_streams_of_functions(server):
+    """A stream takes functions that make URIs."""
+    fields = wspool.Fields({"u": ("/u", "int64")})
+
+    def make():
+        return server.uri + "/feed/a"
+
+    with wspool.stream(make, fields=fields, max_delay=0.02, **OPTIONS) as batches:
+        batch = next(iter(batches))
+        assert batch.num_rows
+        assert batch.to_pydict()["connection"][0] == "make()"
+
+
+def test_reason_of_a_replacement(server):
+    """A connection that was replaced says so."""
+    with Taker(server.uri + "/feed/a", replace_after=0.3) as feed:
+        wait_until(lambda: len(feed.events(Closed)) >= 1)
+    assert feed.events(Closed)[0].reason == "replaced by its successor"
+
+
+@pytest.mark.slow
+def test_peer_that_lives_and_does_not_read():
+    """A peer that sends and does not read is alive, however long what we send stands unread."""
+
+    def serve(listener, stop):
+        sock, _ = listener.accept()
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += sock.recv(4096)
+        sock.sendall(answer_to(request))
+        with contextlib.suppress(OSError):
+            while not stop.wait(0.3):
+                sock.sendall(b"\x81\x01x")
+        sock.close()
+
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener, stop))
+        thread.start()
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        ws = wspool.connect(uri, proxy=None, ping_interval=0.5, ping_timeout=0.5)
+        sender = threading.Thread(target=lambda: send_without_end(ws))
+        sender.start()
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            ws.recv(timeout=20)
+        assert ws.status is Status.OPENED
+        ws.abort()
+        stop.set()
+        thread.join(20)
+        sender.join(20)
+
+
+def answer_to(request):
+    """The answer 101 to an opening request (RFC 6455 section 4.2.2)."""
+    key = re.search(rb"(?i)sec-websocket-key: *([^\r]+)", request)[1]
+    digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+    )
+
+
+def send_without_end(ws):
+    with contextlib.suppress(wspool.WSPoolError):
+        while True:
+            ws.send(b"x" * 100_000)

@@ -28,12 +28,12 @@ public:
     virtual ~listener_c() = default;
 
     /// The connection is ready; messages may be sent. First call; of a feed, whenever it is ready
-    /// again.
+    /// again, after `On_event` with OPENED.
     virtual void On_open(metadata_c& connection) = 0;
     /// `count` messages, at least one, in the order of arrival.
     virtual void On_messages(metadata_c& connection, const message_view_t* messages,
                              std::size_t count) = 0;
-    /// Of a feed: what happened, in order with the messages. OPENED comes after `On_open`.
+    /// Of a feed: what happened, in order with the messages.
     virtual void On_event(metadata_c& /*connection*/, const event_t& /*event*/) {}
     /// The connection was open and has ended. Last call.
     virtual void On_close(metadata_c& connection, std::uint16_t code, std::string_view reason) = 0;

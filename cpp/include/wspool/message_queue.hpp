@@ -145,7 +145,8 @@ private:
     void append(message_view_t message, std::size_t expected, std::string* storage);
     bool join(const message_view_t& piece);
     chunk& room_for(std::size_t size, std::size_t expected);
-    void drop_oldest();
+    bool drop_oldest();
+    void add_gap(std::size_t chunk_number, std::size_t place, std::uint64_t dropped);
     [[nodiscard]] bool full() const;
     [[nodiscard]] bool is_ahead(std::size_t part) const;
     [[nodiscard]] unsigned happened() const;

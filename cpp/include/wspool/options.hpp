@@ -97,6 +97,8 @@ struct options_t {
     /// JSON Pointers (RFC 6901) to the values that together name a message: of those with the
     /// same, the first that arrives counts. One of the last 65,536 is known.
     std::vector<std::string> dedup;
+    /// Whether the sink or listener wants to be told what happens, as of a feed.
+    bool tells_events = false;
     /// User code that takes part; null: none.
     std::shared_ptr<attempt_source_c> source;
 

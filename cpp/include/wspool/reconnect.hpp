@@ -39,8 +39,8 @@ struct attempt_t {
 
 /// User code that takes part in reconnecting.
 ///
-/// Thread rules: called as a callback is, so it may take its time; `answer` may be called from any
-/// thread, once, also later.
+/// Thread rules: called on threads of the library for it, several at once, so it may take its time;
+/// `answer` may be called from any thread, once, also later.
 class WSPOOL_API attempt_source_c {
 public:
     /// What the attempt is made with, or the error that stands for an attempt that failed.
@@ -61,8 +61,9 @@ public:
 /// the user closed it never is.
 ///
 /// Without a judge the first connection is given up at once for what trying again will not mend: a
-/// certificate that is not accepted, a handshake that is none, HTTP 4xx but 408, 425 and 429. Once
-/// it has been open, everything is tried again but error_e::QUEUE_FULL.
+/// certificate that is not accepted, an answer 101 that is no handshake, credentials that a proxy
+/// does not accept, HTTP 4xx but 408, 425 and 429. Once it has been open, everything is tried again
+/// but error_e::QUEUE_FULL.
 ///
 /// The delay before the n-th attempt in a row is random between 0 and
 /// min(max_delay, initial_delay * factor^(n-1)). A Retry-After (RFC 9110 section 10.2.3) of an
@@ -78,6 +79,7 @@ struct reconnect_t {
     double factor = 2;
     milliseconds stable_after{10'000};  ///< the delays begin anew after so long open
     unsigned max_attempts = 0;          ///< in a row; 0: without bound
+    milliseconds give_up_after{0};      ///< without a connection that was ready; 0: never
     bool until_open = false;            ///< only until it is open for the first time
     unsigned failures_before = 0;       ///< of attempts that somebody else has made in a row
 };

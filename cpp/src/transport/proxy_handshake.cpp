@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <utility>
@@ -53,11 +54,11 @@ proxy_handshake::proxy_handshake(const proxy_t& proxy, std::string host, std::ui
 
 std::string proxy_handshake::take_output() { return std::exchange(output_, {}); }
 
-proxy_handshake::step_e proxy_handshake::fail(std::string why, int status) {
+proxy_handshake::step_e proxy_handshake::fail(std::string why, int status, int system_code) {
     error_ = std::make_unique<error_c>(
         error_e::PROXY,
         "proxy " + proxy_.host + " port " + std::to_string(proxy_.port) + ": " + std::move(why),
-        status);
+        status, system_code);
     return step_e::failed;
 }
 
@@ -146,7 +147,7 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
     if (state_ == state_e::CREDENTIALS) {
         if (input_.size() < 2) return step_e::wants_read;
         // RFC 1929: version 1, then 0 for success. Some proxies answer with their own version.
-        if (byte(1) != 0) return fail("it does not accept the user name and password");
+        if (byte(1) != 0) return fail("it does not accept the user name and password", 0, EACCES);
         input_.erase(0, 2);
         send_socks_request();
         return input_.empty() ? step_e::wants_read : take_socks();
@@ -159,7 +160,8 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
         if (method == none_acceptable) {
             return fail(proxy_.has_credentials ? "it accepts neither no authentication nor a user "
                                                  "name and password"
-                                               : "it wants authentication");
+                                               : "it wants authentication",
+                        0, EACCES);
         }
         if (method == user_and_password && proxy_.has_credentials) {
             state_ = state_e::CREDENTIALS;

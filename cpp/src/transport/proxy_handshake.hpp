@@ -40,7 +40,7 @@ private:
     void send_socks_request();
     step_e take_http();
     step_e take_socks();
-    step_e fail(std::string why, int status = 0);
+    step_e fail(std::string why, int status = 0, int system_code = 0);
 
     const proxy_t proxy_;
     const std::string host_;

@@ -1,18 +1,15 @@
 #include "transport/resolver.hpp"
 
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <utility>
 
 #include <netdb.h>
-#include <pthread.h>
 #include <sys/socket.h>
+
+#include "transport/background.hpp"
 
 namespace wspool::transport {
 
@@ -26,71 +23,8 @@ public:
 
 std::atomic<resolver::lookup_t> lookup{&resolver::system_lookup};
 
-/// The threads, and what waits for them. Never destroyed: a thread may be inside getaddrinfo when
-/// the process ends.
-class pool {
-public:
-    using work_t = std::function<void()>;
-
-    void submit(work_t work) {
-        std::unique_lock lock(mutex_);
-        work_.push_back(std::move(work));
-        if (idle_ >= work_.size() || threads_ >= resolver::most_threads) {
-            there_is_work_.notify_one();
-            return;
-        }
-        ++threads_;
-        lock.unlock();
-        try {
-            std::thread([this] { run(); }).detach();
-        } catch (const std::system_error&) {
-            lock.lock();
-            --threads_;
-            if (threads_ == 0) throw;  // else another one will come to it
-        }
-    }
-
-private:
-    void run() {
-        constexpr auto idle_for = std::chrono::seconds(10);
-        std::unique_lock lock(mutex_);
-        while (true) {
-            ++idle_;
-            const bool some =
-                there_is_work_.wait_for(lock, idle_for, [this] { return !work_.empty(); });
-            --idle_;
-            if (!some) break;
-            work_t work = std::move(work_.front());
-            work_.pop_front();
-            lock.unlock();
-            work();
-            work = nullptr;
-            lock.lock();
-        }
-        --threads_;
-    }
-
-    std::mutex mutex_;
-    std::condition_variable there_is_work_;
-    std::deque<work_t> work_;  // all guarded by mutex_
-    unsigned threads_ = 0;
-    std::size_t idle_ = 0;
-};
-
-std::atomic<pool*> current{nullptr};
-
-/// After fork() the parent's threads do not exist here, and its lock may be held for good.
-[[maybe_unused]] const int registered =
-    pthread_atfork(nullptr, nullptr, [] { current.store(nullptr, std::memory_order_relaxed); });
-
-pool& threads() {
-    pool* one = current.load();
-    if (one == nullptr) {
-        auto made = std::make_unique<pool>();
-        if (current.compare_exchange_strong(one, made.get())) one = made.release();
-    }
-    return *one;
-}
+/// Some may be inside getaddrinfo for as long as a name server does not answer.
+background& threads() { return background::of_process(background::purpose_e::LOOK_UPS); }
 
 struct free_addresses {
     void operator()(addrinfo* list) const { freeaddrinfo(list); }

@@ -20,8 +20,6 @@ namespace wspool::transport {
 /// forgotten, and its thread goes on by itself.
 class resolver {
 public:
-    static constexpr unsigned most_threads = 16;
-
     using endpoints_t = std::vector<asio::ip::tcp::endpoint>;
     /// What the look-up says: addresses in the system's order, or an error of `category`.
     using found_t = std::function<void(std::error_code, endpoints_t)>;

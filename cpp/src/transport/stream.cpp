@@ -65,10 +65,6 @@ void set_liveness(int descriptor, const stream::liveness_t& liveness) {
         set_int(descriptor, IPPROTO_TCP, TCP_KEEPCNT, questions);
 #endif
     }
-#ifdef TCP_USER_TIMEOUT
-    if (liveness.user_timeout.count() > 0)
-        set_int(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, liveness.user_timeout.count());
-#endif
 }
 
 }  // namespace
@@ -106,6 +102,21 @@ void stream::adopt(socket_t&& socket, const liveness_t& liveness) {
 #ifdef SO_NOSIGPIPE
     const int on = 1;
     setsockopt(socket_.native_handle(), SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+}
+
+bool stream::is_peer_gone(std::chrono::milliseconds after) const {
+#ifdef __linux__
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    const int descriptor = const_cast<socket_t&>(socket_).native_handle();
+    if (getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    // Sent and not acknowledged, and sent again by now; a window that is closed is acknowledged.
+    return info.tcpi_unacked > 0 && info.tcpi_retransmits > 0 &&
+           std::chrono::milliseconds(info.tcpi_last_ack_recv) >= after;
+#else
+    static_cast<void>(after);
+    return false;
 #endif
 }
 

@@ -40,8 +40,11 @@ public:
     struct liveness_t {
         std::chrono::milliseconds keepalive_idle{30'000};      ///< silence before TCP asks
         std::chrono::milliseconds keepalive_interval{10'000};  ///< between questions, three in all
-        std::chrono::milliseconds user_timeout{0};  ///< for what was sent to be acknowledged
     };
+    /// Whether the peer's system has acknowledged nothing for so long although something waits for
+    /// that. TCP_USER_TIMEOUT would also count a peer that lives, and does not read. False where
+    /// the system does not tell.
+    [[nodiscard]] bool is_peer_gone(std::chrono::milliseconds after) const;
     /// Takes a connected socket, and sets what every connection wants: no Nagle, no blocking, no
     /// SIGPIPE, TCP's own keepalive.
     void adopt(socket_t&& socket, const liveness_t& liveness);

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from wspool.fields import Fields
-    from wspool.options import ConnectionOptions
+    from wspool.options import ConnectionOptions, URISource
     from wspool.pool import EndpointPool
     from wspool.records import RecordBatch
 
@@ -139,7 +139,7 @@ class RecordStream(StreamBase):
 
 
 def stream(
-    uris: str | Iterable[str],
+    uris: URISource | Iterable[URISource],
     *,
     fields: Fields | Mapping[str, Fields],
     batch_rows: int = 4096,
