@@ -2,9 +2,11 @@ set(WSPOOL_TEST_SOURCES
   main.cpp
   support/frame_corpus.cpp
   support/raw_server.cpp
+  test_attempt_gate.cpp
   test_callbacks.cpp
   test_closing.cpp
   test_deflate.cpp
+  test_first_arrivals.cpp
   test_frame.cpp
   test_frame_reader.cpp
   test_frame_verdicts.cpp
