@@ -17,6 +17,7 @@ set(WSPOOL_TEST_SOURCES
   test_loop.cpp
   test_message_queue.cpp
   test_opening.cpp
+  test_proxy_handshake.cpp
   test_record_stream.cpp
   test_redirect.cpp
   test_redirected_opening.cpp
