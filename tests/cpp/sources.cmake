@@ -21,6 +21,7 @@ set(WSPOOL_TEST_SOURCES
   test_record_stream.cpp
   test_redirect.cpp
   test_redirected_opening.cpp
+  test_resolver.cpp
   test_sink.cpp
   test_statistics.cpp
   test_tls.cpp

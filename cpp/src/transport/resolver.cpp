@@ -1,6 +1,7 @@
 #include "transport/resolver.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -30,7 +31,8 @@ std::atomic<resolver::lookup_t> lookup{&resolver::system_lookup};
 /// the process ends.
 class pool {
 public:
-    using work_t = std::function<void()>;
+    /// Told whether it may block; if not, there is no thread for it.
+    using work_t = std::function<void(bool may_block)>;
 
     void submit(work_t work) {
         std::unique_lock lock(mutex_);
@@ -46,7 +48,10 @@ public:
         } catch (const std::system_error&) {
             lock.lock();
             --threads_;
-            if (threads_ == 0) throw;  // else another one will come to it
+            if (threads_ != 0) return;  // another one will come to it
+            const auto nobody_comes = std::exchange(work_, {});
+            lock.unlock();
+            for (const work_t& one : nobody_comes) one(false);
         }
     }
 
@@ -63,7 +68,7 @@ private:
             work_t work = std::move(work_.front());
             work_.pop_front();
             lock.unlock();
-            work();
+            work(true);
             work = nullptr;
             lock.lock();
         }
@@ -111,6 +116,7 @@ std::error_code resolver::system_lookup(const std::string& host, std::uint16_t p
     addrinfo* found = nullptr;
     const int failed = getaddrinfo(host.c_str(), nullptr, &hints, &found);
     const std::unique_ptr<addrinfo, free_addresses> owner(found);
+    if (failed == EAI_SYSTEM) return {errno, std::generic_category()};
     if (failed != 0) return {failed, category()};
     for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
         asio::ip::tcp::endpoint endpoint;
@@ -144,13 +150,14 @@ resolver::query resolver::resolve(asio::io_context& io, std::string host, std::u
     const auto state = std::make_shared<query::state>();
     state->io = &io;
     state->found = std::move(found);
-    threads().submit([state, host = std::move(host), port] {
+    threads().submit([state, host = std::move(host), port](bool may_block) {
         {
             const std::lock_guard lock(state->mutex);
             if (state->io == nullptr) return;
         }
         endpoints_t endpoints;
-        const std::error_code failed = lookup.load()(host, port, endpoints);
+        const std::error_code failed = may_block ? lookup.load()(host, port, endpoints)
+                                                 : std::error_code(EAI_AGAIN, category());
         const std::lock_guard lock(state->mutex);
         if (state->io == nullptr) return;
         asio::post(*state->io, [state, failed, endpoints = std::move(endpoints)]() mutable {
