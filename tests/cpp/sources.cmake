@@ -25,6 +25,8 @@ set(WSPOOL_TEST_SOURCES
   test_sink.cpp
   test_statistics.cpp
   test_tls.cpp
+  test_tls_resumption.cpp
+  test_tunnel.cpp
   test_unix_sockets.cpp
   test_uri.cpp
   test_utf8.cpp
