@@ -66,15 +66,21 @@ void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> a
     }
     // User code: as a callback, and its answer comes back to the loop.
     loop_->turn().add([self = self(), attempt, answer = std::move(answer)] {
+        const auto tell = [self, answer](error_ptr error, attempt_t made) {
+            // std::function wants to be copied.
+            const auto shared = std::make_shared<error_ptr>(std::move(error));
+            self->loop_->post(
+                [answer, shared, made = std::move(made)] { answer(std::move(*shared), made); });
+        };
         self->guarded([&] {
-            self->options_.source->Prepare(
-                attempt, [self, answer](error_ptr error, attempt_t made) {
-                    // std::function wants to be copied.
-                    const auto shared = std::make_shared<error_ptr>(std::move(error));
-                    self->loop_->post([answer, shared, made = std::move(made)] {
-                        answer(std::move(*shared), made);
-                    });
-                });
+            try {
+                self->options_.source->Prepare(attempt, tell);
+            } catch (...) {  // if it has answered before, that counts
+                tell(std::make_unique<error_c>(error_e::PREPARATION,
+                                               "making an attempt to connect threw an exception"),
+                     {});
+                throw;
+            }
         });
     });
 }
@@ -83,11 +89,16 @@ void feed::judge(const error_c& error, bool was_open, bool by_default,
                  std::function<void(bool)> answer) {
     if (!options_.source || !options_.source->Judges()) return answer(by_default);
     loop_->turn().add([self = self(), error, was_open, by_default, answer = std::move(answer)] {
+        const auto tell = [self, answer](bool again) {
+            self->loop_->post([answer, again] { answer(again); });
+        };
         self->guarded([&] {
-            self->options_.source->Judge(*self, error, was_open, by_default,
-                                         [self, answer](bool again) {
-                                             self->loop_->post([answer, again] { answer(again); });
-                                         });
+            try {
+                self->options_.source->Judge(*self, error, was_open, by_default, tell);
+            } catch (...) {
+                tell(by_default);
+                throw;
+            }
         });
     });
 }
