@@ -8,7 +8,7 @@ WERROR ?=
 # Python versions for `make wheel`, such as "3.12 3.13"; empty is every one found.
 WHEELS ?=
 FUZZ_SECONDS ?= 600
-# records, websocket, or all, which share the time.
+# proxy, records, websocket, or all, which share the time.
 FUZZ_TARGET ?= all
 
 py := $(VENV)/bin/python
@@ -44,7 +44,7 @@ help:
 	@echo 'make build   set up and build: the core in build/cpp, the package into $(VENV)'
 	@echo 'make lint    ruff, clang-format; make types: mypy; make format: mend the formatting'
 	@echo 'make asan    the C++ tests under AddressSanitizer and UBSan; make tsan: ThreadSanitizer'
-	@echo 'make fuzz    fuzzes with clang for FUZZ_SECONDS (600); FUZZ_TARGET=records, websocket or all'
+	@echo 'make fuzz    fuzzes with clang for FUZZ_SECONDS (600); FUZZ_TARGET=proxy,records,websocket,all'
 	@echo 'make wheel   self-contained wheels in wheelhouse/, one for each CPython found'
 	@echo 'make docs    the documentation, in build/docs; warnings are errors'
 	@echo 'make bench   against other libraries; SCENARIO=text-150,echo-256 CLIENT=picows ROUNDS=5 BENCH='
@@ -121,7 +121,7 @@ test-cpp: build/cpp/.all
 test-python: build build/cpp/.all $(stamps)/test
 	$(py) -m pytest
 
-fuzz_targets := $(if $(filter all,$(FUZZ_TARGET)),records websocket,$(FUZZ_TARGET))
+fuzz_targets := $(if $(filter all,$(FUZZ_TARGET)),proxy records websocket,$(FUZZ_TARGET))
 # The core bounds what a server can make it hold: no fuzzed connection needs much.
 fuzz_flags_websocket := -rss_limit_mb=1024 -malloc_limit_mb=64 -dict=tests/fuzz/websocket.dict
 

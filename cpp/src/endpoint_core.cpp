@@ -69,7 +69,8 @@ error_ptr check_feed(const options_t& options) {
             return invalid("dedup: not a JSON Pointer (RFC 6901): '" + pointer + "'");
         }
     }
-    if (options.reconnect.factor < 1) return invalid("reconnect.factor must be at least 1");
+    // Written so that what is no number is refused as well.
+    if (!(options.reconnect.factor >= 1)) return invalid("reconnect.factor must be at least 1");
     return acknowledgements::check(options.match);
 }
 

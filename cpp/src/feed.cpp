@@ -65,13 +65,22 @@ void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> a
         return answer(nullptr,
                       {uri_, options_.additional_headers, options_.subscriptions, options_.proxy});
     }
+    // The answer comes back to the loop; of several, the first counts.
     run_user_code([self = self(), attempt, answer = std::move(answer)] {
-        self->options_.source->Prepare(attempt, [self, answer](error_ptr error, attempt_t made) {
+        const auto tell = [self, answer](error_ptr error, attempt_t made) {
             // std::function wants to be copied.
             const auto shared = std::make_shared<error_ptr>(std::move(error));
             self->loop_->post(
                 [answer, shared, made = std::move(made)] { answer(std::move(*shared), made); });
-        });
+        };
+        try {
+            self->options_.source->Prepare(attempt, tell);
+        } catch (...) {
+            tell(std::make_unique<error_c>(error_e::PREPARATION,
+                                           "making an attempt to connect threw an exception"),
+                 {});
+            throw;
+        }
     });
 }
 
@@ -79,9 +88,15 @@ void feed::judge(const error_c& error, bool was_open, bool by_default,
                  std::function<void(bool)> answer) {
     if (!options_.source || !options_.source->Judges()) return answer(by_default);
     run_user_code([self = self(), error, was_open, by_default, answer = std::move(answer)] {
-        self->options_.source->Judge(
-            *self, error, was_open, by_default,
-            [self, answer](bool again) { self->loop_->post([answer, again] { answer(again); }); });
+        const auto tell = [self, answer](bool again) {
+            self->loop_->post([answer, again] { answer(again); });
+        };
+        try {
+            self->options_.source->Judge(*self, error, was_open, by_default, tell);
+        } catch (...) {
+            tell(by_default);
+            throw;
+        }
     });
 }
 
@@ -94,12 +109,12 @@ void feed::run_user_code(std::function<void()> call) {
             self->callback_errors_.fetch_add(1, std::memory_order_relaxed);
         }
     };
-    try {
-        transport::background::of_process(transport::background::purpose_e::USER_CODE)
-            .submit(guarded_call);
-    } catch (const std::exception&) {
-        loop_->turn().add(guarded_call);  // there is no thread for it
-    }
+    transport::background::of_process(transport::background::purpose_e::USER_CODE)
+        .submit([self = self(), guarded_call](bool may_block) {
+            if (may_block) return guarded_call();
+            // There is no thread for it.
+            self->loop_->post([self, guarded_call] { self->loop_->turn().add(guarded_call); });
+        });
 }
 
 error_ptr feed::make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,

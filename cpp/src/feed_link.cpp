@@ -79,9 +79,11 @@ std::int64_t read_retry_after(std::string_view value) {
     const std::string text(value);
     if (strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date) == nullptr) return 0;
     const std::time_t then = timegm(&date);
-    return std::max<std::int64_t>(
-               0, static_cast<std::int64_t>(then) - runtime::unix_now() / 1'000'000'000) *
-           1'000'000'000;
+    constexpr std::int64_t second = 1'000'000'000;
+    // In seconds first: the date may be too far away for nanoseconds.
+    return std::clamp<std::int64_t>(then - runtime::unix_now() / second, 0,
+                                    attempt_gate::longest_hold / second) *
+           second;
 }
 
 }  // namespace
@@ -285,8 +287,10 @@ void feed_link::again(const error_c& error) {
 /// Full jitter: clients that were disconnected together must not come back together.
 std::int64_t feed_link::next_delay() {
     const auto& how = feed_->options().reconnect;
-    const double grown = static_cast<double>(count_ns(how.initial_delay)) *
-                         std::pow(how.factor, std::max(0, static_cast<int>(failures_) - 1));
+    const auto first = static_cast<double>(count_ns(how.initial_delay));
+    if (first <= 0) return 0;  // times infinity it would be no number
+    const double grown =
+        first * std::pow(how.factor, failures_ > 0 ? static_cast<double>(failures_ - 1) : 0.0);
     const double bound = std::min(grown, static_cast<double>(count_ns(how.max_delay)));
     const double part = random_source::This_thread()() / 4294967296.0;
     return static_cast<std::int64_t>(bound * part);

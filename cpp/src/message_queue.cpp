@@ -92,6 +92,8 @@ void message_queue_c::On_event(const event_t& event) noexcept {
 
 void message_queue_c::On_interrupted() noexcept {
     std::unique_lock lock(mutex_);
+    // A feed that goes on after overflow_e::FAIL is heard again.
+    deaf_ = deaf_ && closing_;
     if (deaf_ || !is_incomplete_) return;
     message_view_t mark;
     mark.generation = 0;

@@ -29,7 +29,7 @@ void session::connect_to_proxy() {
             if (!alive) return;
             auto& self = static_cast<session&>(*alive);
             if (!self.connect_handler_) return;
-            if (failed) {
+            if (failed || found.empty()) {
                 return self.connect_failed(std::make_unique<error_c>(
                     error_e::RESOLVE,
                     "cannot resolve host " + self.uri_.host + ": " + failed.message(), 0,

@@ -41,7 +41,9 @@ double round_trips_t::percentile_ns(double part) const {
     for (std::size_t i = 0; i < bucket_count; ++i) {
         seen += counts[i];
         if (seen > 0 && static_cast<double>(seen) >= wanted) {
-            return std::min(upper_ns(i), static_cast<double>(max_ns));
+            // The last bucket has no upper end.
+            const auto most = static_cast<double>(max_ns);
+            return i + 1 == bucket_count ? most : std::min(upper_ns(i), most);
         }
     }
     return 0;

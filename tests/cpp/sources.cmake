@@ -2,9 +2,11 @@ set(WSPOOL_TEST_SOURCES
   main.cpp
   support/frame_corpus.cpp
   support/raw_server.cpp
+  test_attempt_gate.cpp
   test_callbacks.cpp
   test_closing.cpp
   test_deflate.cpp
+  test_first_arrivals.cpp
   test_frame.cpp
   test_frame_reader.cpp
   test_frame_verdicts.cpp
@@ -15,11 +17,16 @@ set(WSPOOL_TEST_SOURCES
   test_loop.cpp
   test_message_queue.cpp
   test_opening.cpp
+  test_proxy_handshake.cpp
   test_record_stream.cpp
   test_redirect.cpp
   test_redirected_opening.cpp
+  test_resolver.cpp
   test_sink.cpp
+  test_statistics.cpp
   test_tls.cpp
+  test_tls_resumption.cpp
+  test_tunnel.cpp
   test_unix_sockets.cpp
   test_uri.cpp
   test_utf8.cpp

@@ -16,8 +16,7 @@
 ///   error (section 6.3), the answer may be broken, and the body is not compared.
 /// - Frames are judged in their order, and what is wrong with one hides all behind it. A rule that
 ///   a header breaks is found with the header's byte. A message that is not deflated is too big
-///   (1009) as soon as a header says so, and one that is, if it announces more than twice the
-///   largest size and 1 KB.
+///   (1009) as soon as a header says so; one that is, with a frame above twice the bound and 1 KB.
 /// - A close frame's code must be one that RFC 6455 section 7.4 or IANA's registry defines, or from
 ///   3000 to 4999; the code is judged before the reason's text.
 /// - Text that is not deflated fails (1007) with the first byte that no UTF-8 can have there, in an

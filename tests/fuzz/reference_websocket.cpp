@@ -417,10 +417,11 @@ private:
             told_ = 0;
             checked_ = 0;
         }
-        // A deflated one may yet turn out to be small, but not if it is announced at more than twice
-        // the largest size and 1 KB: that is none.
-        if (!is_deflated_ && length > offered_.max_size - message_.size()) return fail(1009);
-        if (is_deflated_ && length / 2 > offered_.max_size + 512) return fail(1009);
+        // A deflated one may yet turn out to be small, unless it is twice the bound already.
+        if (is_deflated_ ? length > 1024 && (length - 1024) / 2 > offered_.max_size
+                         : length > offered_.max_size - message_.size()) {
+            return fail(1009);
+        }
         return data(is_final, length, at_ - begin);
     }
 

@@ -67,7 +67,8 @@ public:
     virtual verdict_e On_piece(const message_view_t& piece, std::string&& storage) noexcept = 0;
     /// Of a feed: what happened, in order with the messages.
     virtual void On_event(const event_t& /*event*/) noexcept {}
-    /// Of a feed: the rest of a message of which fragments were handed out will not come.
+    /// Of a feed: a connection was lost. The rest of a message of which fragments were handed out
+    /// will not come, and after verdict_e::FAIL there may be another connection.
     virtual void On_interrupted() noexcept {}
     /// Reading goes on after a rest, and nobody asked for it meanwhile.
     virtual void On_rested() noexcept {}

@@ -47,7 +47,10 @@ void background::submit(work_t work) {
     } catch (const std::system_error&) {
         lock.lock();
         --threads_;
-        if (threads_ == 0) throw;  // else another one will come to it
+        if (threads_ != 0) return;  // another one will come to it
+        const auto nobody_comes = std::exchange(work_, {});
+        lock.unlock();
+        for (const work_t& one : nobody_comes) one(false);
     }
 }
 
@@ -63,7 +66,7 @@ void background::run() {
         work_t work = std::move(work_.front());
         work_.pop_front();
         lock.unlock();
-        work();
+        work(true);
         work = nullptr;
         lock.lock();
     }

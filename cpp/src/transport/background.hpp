@@ -14,7 +14,8 @@ namespace wspool::transport {
 /// Thread safety: any thread.
 class background {
 public:
-    using work_t = std::function<void()>;
+    /// Told whether it may block; if not, there is no thread for it.
+    using work_t = std::function<void(bool may_block)>;
     /// Each has threads of its own: what hangs for one does not hold up the other.
     enum class purpose_e { LOOK_UPS, USER_CODE };
 
@@ -24,8 +25,8 @@ public:
     /// inside something when the process ends.
     static background& of_process(purpose_e purpose);
 
-    /// Runs `work` some time; what it throws ends the process. Throws std::system_error if there is
-    /// no thread and none can be made.
+    /// Runs `work` some time; what it throws ends the process. Where there is no thread, and none
+    /// can be made, at once.
     void submit(work_t work);
 
 private:

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <memory>
@@ -20,16 +19,11 @@ constexpr char socks_version = 5;
 constexpr char no_credentials = 0;
 constexpr char user_and_password = 2;
 constexpr unsigned char none_acceptable = 0xFF;
+constexpr std::size_t longest_in_socks = 255;  // a length is one byte
+constexpr const char* too_much = "it sent more than its answer";
 
 bool is_http(const proxy_t& proxy) {
     return proxy.kind == proxy_t::kind_e::HTTP || proxy.kind == proxy_t::kind_e::HTTPS;
-}
-
-std::string printable(std::string_view text) {
-    std::string out;
-    for (const char c : text.substr(0, 100))
-        out.push_back(std::isprint(static_cast<unsigned char>(c)) != 0 ? c : '?');
-    return out;
 }
 
 const char* socks_reply(unsigned code) {  // RFC 1928 section 6
@@ -62,6 +56,20 @@ proxy_handshake::step_e proxy_handshake::fail(std::string why, int status, int s
     return step_e::failed;
 }
 
+/// What the proxy said, for an error: printable, short, and without the credentials, which it may
+/// have echoed.
+std::string proxy_handshake::quote(std::string_view text) const {
+    if (proxy_.has_credentials) {
+        const std::string both = protocol::base64(proxy_.user + ":" + proxy_.password);
+        for (const std::string& secret : {proxy_.password, both}) {
+            if (!secret.empty() && text.find(secret) != std::string_view::npos) return "...";
+        }
+    }
+    std::string out;
+    for (const char c : text.substr(0, 100)) out.push_back(c >= ' ' && c <= '~' ? c : '?');
+    return out;
+}
+
 proxy_handshake::step_e proxy_handshake::take(std::string_view bytes) {
     input_.append(bytes);
     return state_ == state_e::HTTP ? take_http() : take_socks();
@@ -84,7 +92,8 @@ void proxy_handshake::begin_connect(const std::string& user_agent) {
 proxy_handshake::step_e proxy_handshake::take_http() {
     const std::size_t end = input_.find("\r\n\r\n");
     if (end == std::string::npos) {
-        if (input_.size() > longest_answer) return fail("its answer is longer than 16 KiB");
+        // Of an answer that is not too long the end would have come.
+        if (input_.size() > longest_answer + 3) return fail("its answer is longer than 16 KiB");
         return step_e::wants_read;
     }
     if (end > longest_answer) return fail("its answer is longer than 16 KiB");
@@ -97,13 +106,15 @@ proxy_handshake::step_e proxy_handshake::take_http() {
         (line[7] == '0' || line[7] == '1') && line[8] == ' ' &&
         std::from_chars(line.data() + 9, line.data() + 12, status).ptr == line.data() + 12 &&
         (line.size() == 12 || line[12] == ' ') && status >= 100;
-    if (!is_valid) return fail("its answer is not HTTP: " + printable(line));
+    if (!is_valid) return fail("its answer is not HTTP: " + quote(line));
     if (status < 200 && status != 101) {  // interim (RFC 9110 section 15.2)
         input_.erase(0, end + 4);
         return take_http();
     }
-    if (status / 100 != 2) return fail("it answered " + printable(line.substr(9)), status);
-    if (input_.size() != end + 4) return fail("it sent more than its answer");
+    if (status / 100 != 2) {
+        return fail("it answered " + std::to_string(status) + quote(line.substr(12)), status);
+    }
+    if (input_.size() != end + 4) return fail(too_much);
     state_ = state_e::DONE;
     return step_e::done;
 }
@@ -119,7 +130,12 @@ void proxy_handshake::begin_socks() {
         output_.append({1, no_credentials});
 }
 
-void proxy_handshake::send_socks_request() {
+/// After the last answer before it; behind that answer nothing may stand yet.
+proxy_handshake::step_e proxy_handshake::send_socks_request() {
+    if (!input_.empty()) return fail(too_much);
+    if (host_.size() > longest_in_socks) {
+        return fail("the server's name has more than 255 bytes, which SOCKS5 cannot say");
+    }
     state_ = state_e::REQUEST;
     output_.append({socks_version, 1 /* CONNECT */, 0});
     std::error_code not_an_address;
@@ -139,6 +155,33 @@ void proxy_handshake::send_socks_request() {
     }
     output_.push_back(static_cast<char>(port_ >> 8));
     output_.push_back(static_cast<char>(port_ & 0xFF));
+    return step_e::wants_read;
+}
+
+proxy_handshake::step_e proxy_handshake::answer_greeting() {
+    const auto method = static_cast<unsigned char>(input_[1]);
+    input_.erase(0, 2);
+    if (method == none_acceptable) {
+        return fail(proxy_.has_credentials
+                        ? "it accepts neither no authentication nor a user name and password"
+                        : "it wants authentication",
+                    0, EACCES);
+    }
+    if (method == no_credentials) return send_socks_request();
+    if (method != user_and_password || !proxy_.has_credentials) {
+        return fail("it chose a method that was not offered");
+    }
+    if (!input_.empty()) return fail(too_much);
+    if (std::max(proxy_.user.size(), proxy_.password.size()) > longest_in_socks) {
+        return fail("user name or password has more than 255 bytes, which SOCKS5 cannot say");
+    }
+    state_ = state_e::CREDENTIALS;
+    output_.push_back(1);
+    for (const std::string* text : {&proxy_.user, &proxy_.password}) {
+        output_.push_back(static_cast<char>(text->size()));
+        output_.append(*text);
+    }
+    return step_e::wants_read;
 }
 
 proxy_handshake::step_e proxy_handshake::take_socks() {
@@ -149,32 +192,11 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
         // RFC 1929: version 1, then 0 for success. Some proxies answer with their own version.
         if (byte(1) != 0) return fail("it does not accept the user name and password", 0, EACCES);
         input_.erase(0, 2);
-        send_socks_request();
-        return input_.empty() ? step_e::wants_read : take_socks();
+        return send_socks_request();
     }
     if (byte(0) != socks_version) return fail("it is not a SOCKS5 proxy");
     if (state_ == state_e::GREETING) {
-        if (input_.size() < 2) return step_e::wants_read;
-        const unsigned char method = byte(1);
-        input_.erase(0, 2);
-        if (method == none_acceptable) {
-            return fail(proxy_.has_credentials ? "it accepts neither no authentication nor a user "
-                                                 "name and password"
-                                               : "it wants authentication",
-                        0, EACCES);
-        }
-        if (method == user_and_password && proxy_.has_credentials) {
-            state_ = state_e::CREDENTIALS;
-            output_.push_back(1);
-            for (const std::string* text : {&proxy_.user, &proxy_.password}) {
-                output_.push_back(static_cast<char>(text->size()));
-                output_.append(*text);
-            }
-            return step_e::wants_read;
-        }
-        if (method != no_credentials) return fail("it chose a method that was not offered");
-        send_socks_request();
-        return step_e::wants_read;
+        return input_.size() < 2 ? step_e::wants_read : answer_greeting();
     }
     // The reply: version, code, 0, address type, address, port.
     if (input_.size() < 2) return step_e::wants_read;
@@ -196,7 +218,7 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
     }
     const std::size_t size = 4 + address + 2;
     if (input_.size() < size) return step_e::wants_read;
-    if (input_.size() > size) return fail("it sent more than its answer");
+    if (input_.size() > size) return fail(too_much);
     state_ = state_e::DONE;
     return step_e::done;
 }

@@ -37,10 +37,12 @@ private:
 
     void begin_connect(const std::string& user_agent);
     void begin_socks();
-    void send_socks_request();
+    step_e answer_greeting();
+    step_e send_socks_request();
     step_e take_http();
     step_e take_socks();
     step_e fail(std::string why, int status = 0, int system_code = 0);
+    [[nodiscard]] std::string quote(std::string_view text) const;
 
     const proxy_t proxy_;
     const std::string host_;

@@ -1,6 +1,7 @@
 #include "transport/resolver.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <mutex>
@@ -8,8 +9,6 @@
 
 #include <netdb.h>
 #include <sys/socket.h>
-
-#include "transport/background.hpp"
 
 namespace wspool::transport {
 
@@ -45,6 +44,7 @@ std::error_code resolver::system_lookup(const std::string& host, std::uint16_t p
     addrinfo* found = nullptr;
     const int failed = getaddrinfo(host.c_str(), nullptr, &hints, &found);
     const std::unique_ptr<addrinfo, free_addresses> owner(found);
+    if (failed == EAI_SYSTEM) return {errno, std::generic_category()};
     if (failed != 0) return {failed, category()};
     for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
         asio::ip::tcp::endpoint endpoint;
@@ -78,13 +78,14 @@ resolver::query resolver::resolve(asio::io_context& io, std::string host, std::u
     const auto state = std::make_shared<query::state>();
     state->io = &io;
     state->found = std::move(found);
-    threads().submit([state, host = std::move(host), port] {
+    threads().submit([state, host = std::move(host), port](bool may_block) {
         {
             const std::lock_guard lock(state->mutex);
             if (state->io == nullptr) return;
         }
         endpoints_t endpoints;
-        const std::error_code failed = lookup.load()(host, port, endpoints);
+        const std::error_code failed = may_block ? lookup.load()(host, port, endpoints)
+                                                 : std::error_code(EAI_AGAIN, category());
         const std::lock_guard lock(state->mutex);
         if (state->io == nullptr) return;
         asio::post(*state->io, [state, failed, endpoints = std::move(endpoints)]() mutable {

@@ -9,6 +9,8 @@
 
 #include <asio.hpp>
 
+#include "transport/background.hpp"
+
 namespace wspool::transport {
 
 /// Looks host names up on threads of its own, which all endpoints share: a name server that does
@@ -20,6 +22,8 @@ namespace wspool::transport {
 /// forgotten, and its thread goes on by itself.
 class resolver {
 public:
+    static constexpr unsigned most_threads = background::most_threads;
+
     using endpoints_t = std::vector<asio::ip::tcp::endpoint>;
     /// What the look-up says: addresses in the system's order, or an error of `category`.
     using found_t = std::function<void(std::error_code, endpoints_t)>;

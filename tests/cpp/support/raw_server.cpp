@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "protocol/handshake.hpp"
+#include "support/frames.hpp"
 
 namespace wspool_test {
 
@@ -130,8 +131,27 @@ bool raw_peer::read_eof() {
     }
 }
 
+void raw_peer::end_in_order() {
+    received_frame_t frame;
+    if (read_until(8, frame)) send(with_opcode(8, frame.payload));
+    ::shutdown(descriptor_, SHUT_WR);
+    read_eof();
+}
+
+void raw_peer::close_with(unsigned code, std::string_view reason) {
+    received_frame_t frame;
+    send(wspool_test::close(code, reason));
+    read_until(8, frame);
+    ::shutdown(descriptor_, SHUT_WR);
+    read_eof();
+}
+
 raw_server::raw_server(script_t script) : listener_(listen_on_loopback(port_)) {
     thread_ = std::thread([this, run = std::move(script)] { serve(run); });
+}
+
+raw_server::raw_server(numbered_script_t script) : listener_(listen_on_loopback(port_)) {
+    thread_ = std::thread([this, run = std::move(script)] { serve_all(run); });
 }
 
 raw_server::~raw_server() {
@@ -140,15 +160,34 @@ raw_server::~raw_server() {
     ::close(listener_);
 }
 
+int raw_server::accept() {
+    pollfd waiting{listener_, POLLIN, 0};
+    if (::poll(&waiting, 1, 20) <= 0) return -1;
+    const int accepted = ::accept(listener_, nullptr, nullptr);
+    if (accepted >= 0) ++count_;
+    return accepted;
+}
+
 void raw_server::serve(const script_t& script) {
     while (!stopping_) {
-        pollfd waiting{listener_, POLLIN, 0};
-        if (::poll(&waiting, 1, 20) <= 0) continue;
-        const int accepted = ::accept(listener_, nullptr, nullptr);
+        const int accepted = accept();
         if (accepted < 0) continue;
         raw_peer peer(accepted);
         script(peer);
     }
+}
+
+void raw_server::serve_all(const numbered_script_t& script) {
+    std::vector<std::thread> threads;
+    while (!stopping_) {
+        const int accepted = accept();
+        if (accepted < 0) continue;
+        threads.emplace_back([accepted, &script, number = count_ - 1] {
+            raw_peer peer(accepted);
+            script(peer, number);
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
 }
 
 std::string raw_server::uri(const std::string& scheme) const {

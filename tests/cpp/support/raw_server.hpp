@@ -42,6 +42,10 @@ public:
     bool read_until(unsigned opcode, received_frame_t& out);
     /// True if the client closes its side in time; skips what comes before.
     bool read_eof();
+    /// Answers the client's close frame, and ends as a server does.
+    void end_in_order();
+    /// Closes first, and ends when the client has answered.
+    void close_with(unsigned code, std::string_view reason = {});
     /// Ends with a TCP reset.
     void reset();
     void close();
@@ -53,24 +57,33 @@ private:
     std::string input_;
 };
 
-/// A server that misbehaves as its script says: one thread, one connection after the other.
+/// A server that misbehaves as its script says: one thread, one connection after the other; or
+/// each on a thread of its own, and the script told how many came before.
 class raw_server {
 public:
     using script_t = std::function<void(raw_peer&)>;
+    using numbered_script_t = std::function<void(raw_peer&, int)>;
     explicit raw_server(script_t script);
-    /// Waits for the script to end.
+    explicit raw_server(numbered_script_t script);
+    /// Waits for the scripts to end.
     ~raw_server();
     raw_server(const raw_server&) = delete;
     raw_server& operator=(const raw_server&) = delete;
 
     [[nodiscard]] std::string uri(const std::string& scheme = "ws") const;
     [[nodiscard]] std::uint16_t port() const { return port_; }
+    /// Connections that were accepted.
+    [[nodiscard]] int count() const { return count_; }
 
 private:
     void serve(const script_t& script);
+    void serve_all(const numbered_script_t& script);
+    /// The next connection; below 0: none for now.
+    int accept();
     std::uint16_t port_ = 0;  // set by what makes the next member
     int listener_ = -1;
     std::atomic<bool> stopping_{false};
+    std::atomic<int> count_{0};
     std::thread thread_;
 };
 
