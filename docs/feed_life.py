@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import wspool
 import wspool.testing
@@ -18,18 +18,17 @@ REPLACE_AFTER = 2.5
 LOST_AT, AWAY, END_AT = 1.6, 0.8, 7.4
 COLORS = ("#2b6ca3", "#0b6e4f", "#8a5a00")
 
-Event: TypeAlias = wspool.Opened | wspool.Gap | wspool.Closed
 
 
-def record() -> tuple[list[tuple[float, int]], list[tuple[float, Event]]]:
+def record() -> tuple[list[tuple[float, int]], list[tuple[float, wspool.Event]]]:
     """Run a feed whose server is killed once; returns messages and events with Unix times."""
     messages: list[tuple[float, int]] = []
-    events: list[tuple[float, Event]] = []
+    events: list[tuple[float, wspool.Event]] = []
 
     def on_message(_: wspool.Connection, message: wspool.Message) -> None:
         messages.append((message.received_ns / 1e9, message.generation))
 
-    def on_event(_: wspool.Connection, event: Event) -> None:
+    def on_event(_: wspool.Connection, event: wspool.Event) -> None:
         when = event.until if isinstance(event, wspool.Gap) else event.time
         events.append((when.timestamp(), event))
 
@@ -58,7 +57,7 @@ def record() -> tuple[list[tuple[float, int]], list[tuple[float, Event]]]:
     return messages, events
 
 
-def draw(messages: list[tuple[float, int]], events: list[tuple[float, Event]], path: Path) -> None:
+def draw(messages: list[tuple[float, int]], events: list[tuple[float, wspool.Event]], path: Path) -> None:
     """Draw what was recorded: a lane for each connection."""
     import matplotlib as mpl
 

@@ -13,14 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TypeAlias
 
 import wspool
 import wspool.testing
 
 RATE = 100  # ticks a second
 
-Event: TypeAlias = wspool.Opened | wspool.Gap | wspool.Closed
 
 
 class Exchange:
@@ -54,7 +52,7 @@ class Exchange:
         self._server.close(timeout=0)
 
 
-def follow(uri: str) -> Iterator[str | bytes | Event]:
+def follow(uri: str) -> Iterator[str | bytes | wspool.Event]:
     """Yield messages and events for ever, or until the consumer stops."""
     reconnect = wspool.Reconnect(initial_delay=0.1, max_delay=5)
     ws = wspool.connect(uri, reconnect=reconnect, events=True, idle_timeout=30)
@@ -64,7 +62,7 @@ def follow(uri: str) -> Iterator[str | bytes | Event]:
         ws.close()
 
 
-def describe(event: Event) -> str:
+def describe(event: wspool.Event) -> str:
     """Return what happened as a line."""
     if isinstance(event, wspool.Opened):
         return f"connection {event.generation} is there, attempt {event.attempt}"

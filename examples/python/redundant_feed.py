@@ -12,7 +12,6 @@ import asyncio
 import json
 import sys
 import time
-from typing import TypeAlias
 
 import wspool
 import wspool.aio
@@ -20,7 +19,6 @@ import wspool.testing
 
 RATE = 200  # ticks a second
 
-Event: TypeAlias = wspool.Opened | wspool.Gap | wspool.Closed
 
 
 class Exchange:
@@ -57,7 +55,7 @@ class Received:
         self.gaps = 0
         self.opened = 0
 
-    def take(self, item: str | bytes | Event) -> None:
+    def take(self, item: str | bytes | wspool.Event) -> None:
         """Take a message or an event."""
         if isinstance(item, (str, bytes)):
             self.numbers.append(json.loads(item)["n"])

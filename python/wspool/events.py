@@ -220,7 +220,7 @@ class Closed:
     """The peer's reason, or what was wrong."""
 
 
-Event: TypeAlias = "Opened | Gap | Closed"
+Event: TypeAlias = Opened | Gap | Closed
 
 
 def event_of(*core: Any) -> Event:

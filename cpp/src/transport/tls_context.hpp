@@ -42,7 +42,7 @@ private:
 
 struct tls_context_c::impl {
     struct free_context {
-        void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+        void operator()(SSL_CTX* one) const { SSL_CTX_free(one); }
     };
     std::unique_ptr<SSL_CTX, free_context> context;
     bool verify = true;
