@@ -43,7 +43,7 @@ feed::~feed() = default;
 void feed::start() {
     if (phase_ != phase_e::RUNNING) return;
     for (unsigned i = 0; i < options_.redundancy; ++i) {
-        links_.push_back(std::make_shared<feed_link>(self(), false));
+        links_.push_back(std::make_shared<feed_link>(self()));
     }
     for (const auto& link : std::vector(links_)) link->start();
 }
@@ -132,10 +132,15 @@ void feed::connecting(const std::shared_ptr<session>& one) {
 }
 
 void feed::failed(const session* attempt, const error_c& error) {
-    set_error(std::make_shared<const error_c>(error));
+    const bool is_closing = phase_ != phase_e::RUNNING;
     const std::lock_guard lock(mutex_);
     if (attempt != nullptr) retired_.add(attempt->Get_statistics());
-    ++failures_;
+    if (heir_.get() == attempt) heir_.reset();
+    if (!is_closing) ++failures_;  // else it was given up
+    // While another connection is there nothing is wrong, and what was open has been closed.
+    if (sessions_.empty() && !(is_closing && has_been_open_)) {
+        error_ = std::make_shared<const error_c>(error);
+    }
 }
 
 void feed::ready(feed_link& link, unsigned attempts) {
@@ -144,8 +149,9 @@ void feed::ready(feed_link& link, unsigned attempts) {
         const std::lock_guard lock(mutex_);
         latest_ = link.connection();
         sessions_.push_back(latest_);
+        if (heir_ == latest_) heir_.reset();
         error_.reset();
-        if (has_been_open_) ++reconnects_;
+        if (link.is_again()) ++reconnects_;
     }
     has_been_open_ = true;
     if (successor_.get() == &link) successor_.reset();
@@ -182,10 +188,12 @@ void feed::lost(feed_link& link, const session& ended) {
                                        [&](const auto& one) { return one.get() == &ended; }),
                         sessions_.end());
         none_left = sessions_.empty();
-        if (!none_left) latest_ = sessions_.back();
+        if (none_left)
+            error_ = error;
+        else
+            latest_ = sessions_.back();
     }
     if (sink_) sink_->On_interrupted();
-    set_error(error);
     update_status();
     emit_closed(link.generation(), ended, link.is_retired());
     // A gap begins when the last connection is lost, and not if a successor holds what follows.
@@ -197,7 +205,7 @@ void feed::lost(feed_link& link, const session& ended) {
                  : error ? error->Error_msg()
                          : "the connection was lost"};
     }
-    if (successor_ && successor_.get() != &link) successor_->take_over();
+    if (is_being_replaced(link)) successor_->take_over();
 }
 
 void feed::ended(feed_link& link) {
@@ -212,17 +220,23 @@ void feed::ended(feed_link& link) {
     if (links_.empty()) end();
 }
 
-void feed::replace(feed_link& link) {
-    if (phase_ != phase_e::RUNNING || successor_ || !link.is_ready()) return;
-    successor_ = std::make_shared<feed_link>(self(), true);
+bool feed::replace(feed_link& link) {
+    if (phase_ != phase_e::RUNNING || successor_ || !link.is_ready()) return false;
+    successor_ = std::make_shared<feed_link>(self(), &link);
     replaced_ = link.shared_from_this();
     links_.push_back(successor_);
-    successor_->start();
+    const auto started = successor_;  // it may end at once
+    started->start();
+    return true;
 }
 
 void feed::succeeding() {
     const auto old = replaced_.lock();
     if (!old || !old->is_ready()) return successor_->take_over();
+    {
+        const std::lock_guard lock(mutex_);
+        heir_ = successor_->connection();
+    }
     // A connection that is being closed cannot push back any more, so a slow consumer comes first.
     if (old->connection()->is_paused()) {
         retire_when_resumed_ = true;
@@ -275,10 +289,10 @@ sink_c::verdict_e feed::hand_on(incoming_t& incoming) {
         if (firsts_.empty()) return sink_c::verdict_e::GO_ON;
         first.messages = firsts_.data();
         first.count = firsts_.size();
-        if (sink_) return sink_->On_messages(first);
+        if (sink_) return noted(sink_->On_messages(first));
         return hand_to_listener(first.messages, first.count, incoming.block != nullptr);
     }
-    if (sink_) return sink_->On_messages(incoming);
+    if (sink_) return noted(sink_->On_messages(incoming));
     return hand_to_listener(incoming.messages, incoming.count, incoming.block != nullptr);
 }
 
@@ -287,7 +301,7 @@ sink_c::verdict_e feed::hand_on_piece(const message_view_t& piece, std::string&&
         duplicates_.fetch_add(1, std::memory_order_relaxed);
         return sink_c::verdict_e::GO_ON;
     }
-    if (sink_) return sink_->On_piece(piece, std::move(storage));
+    if (sink_) return noted(sink_->On_piece(piece, std::move(storage)));
     auto& turn = loop_->turn();
     message_view_t kept = piece;
     kept.payload = turn.keep(std::move(storage));
@@ -309,6 +323,12 @@ sink_c::verdict_e feed::hand_to_listener(const message_view_t* messages, std::si
     }
     turn.append_done(self(), before);
     return is_backlog_full() ? sink_c::verdict_e::PAUSE : sink_c::verdict_e::GO_ON;
+}
+
+/// The sink speaks of the connection at hand, and means the next one as well.
+sink_c::verdict_e feed::noted(sink_c::verdict_e verdict) {
+    is_full_ = is_full_ || verdict == sink_c::verdict_e::PAUSE;
+    return verdict;
 }
 
 bool feed::is_backlog_full() const {

@@ -95,9 +95,11 @@ public:
     [[nodiscard]] bool wants_fragments() const;
     [[nodiscard]] std::size_t read_size() const;
     [[nodiscard]] bool has_been_open() const { return has_been_open_; }
-    [[nodiscard]] bool has_successor(const feed_link& link) const {
-        return successor_ != nullptr && successor_.get() != &link;
+    [[nodiscard]] bool is_being_replaced(const feed_link& link) const {
+        return successor_ != nullptr && replaced_.lock().get() == &link;
     }
+    /// Whether the consumer wants nothing more to be read until it says so.
+    [[nodiscard]] bool is_full() const { return is_full_ || is_backlog_full(); }
     std::uint32_t next_generation() { return ++generations_; }
     error_ptr make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
                            std::shared_ptr<session>& out);
@@ -115,7 +117,8 @@ public:
     void ended(feed_link& link);
     /// The successor is ready, and holds what it receives until the old link's end.
     void succeeding();
-    void replace(feed_link& link);
+    /// False if another one is being replaced.
+    bool replace(feed_link& link);
     sink_c::verdict_e hand_on(incoming_t& incoming);
     sink_c::verdict_e hand_on_piece(const message_view_t& piece, std::string&& storage);
     void log(log_c::level_e level, const std::string& text);
@@ -134,6 +137,7 @@ private:
     void update_status();
     void set_error(std::shared_ptr<const error_c> error);
     [[nodiscard]] std::shared_ptr<session> current() const;
+    [[nodiscard]] std::shared_ptr<session> heir() const;
     [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
     template <typename SendOne>
     error_ptr send_to_all(SendOne&& send);
@@ -142,6 +146,7 @@ private:
     [[nodiscard]] bool is_backlog_full() const;
     sink_c::verdict_e hand_to_listener(const message_view_t* messages, std::size_t count,
                                        bool in_block);
+    sink_c::verdict_e noted(sink_c::verdict_e verdict);
     template <typename Call>
     void guarded(Call&& call) noexcept {
         gate_.pass(std::forward<Call>(call), [this] { report(std::current_exception()); });
@@ -167,6 +172,7 @@ private:
     std::shared_ptr<feed_link> successor_;  // one of links_
     std::weak_ptr<feed_link> replaced_;     // by the successor
     bool retire_when_resumed_ = false;
+    bool is_full_ = false;  // the sink has said PAUSE
     std::unique_ptr<first_arrivals> arrivals_;
     phase_e phase_ = phase_e::RUNNING;
     std::uint32_t generations_ = 0;
@@ -184,6 +190,7 @@ private:
     std::condition_variable ended_changed_;
     std::vector<std::shared_ptr<session>> sessions_;  // those that are ready
     std::shared_ptr<session> latest_;                 // the one that was made last, or was open
+    std::shared_ptr<session> heir_;                   // of a successor that holds what it receives
     statistics_t retired_;                            // of connections that have ended
     std::uint64_t reconnects_ = 0;
     std::uint64_t failures_ = 0;  // of attempts

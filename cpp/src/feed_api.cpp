@@ -33,6 +33,11 @@ std::vector<std::shared_ptr<session>> feed::open_sessions() const {
     return sessions_;
 }
 
+std::shared_ptr<session> feed::heir() const {
+    const std::lock_guard lock(mutex_);
+    return heir_;
+}
+
 std::shared_ptr<const error_c> feed::Get_error() const {
     const std::lock_guard lock(mutex_);
     return error_;
@@ -68,6 +73,13 @@ error_ptr feed::send_to_all(SendOne&& send) {
     bool sent = false;
     for (const auto& one : open_sessions()) {
         auto error = send(*one);
+        sent = sent || !error;
+        if (error) failed = std::move(error);
+    }
+    // A successor knows what its predecessor was told, or is told it in its place: that one may
+    // take its time to close.
+    if (const auto next = heir(); next && (!sent || options_.redundancy > 1)) {
+        auto error = send(*next);
         sent = sent || !error;
         if (error) failed = std::move(error);
     }
@@ -158,8 +170,11 @@ bool feed::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
 void feed::Resume_reading() {
     if (process_ != process_generation()) return;
     loop_->post([self = self()] {
+        self->is_full_ = false;
         for (const auto& link : self->links_) link->resume_reading();
         if (!std::exchange(self->retire_when_resumed_, false)) return;
+        // What it waited for may be lost by now.
+        if (!self->successor_ || !self->successor_->is_holding()) return;
         if (const auto old = self->replaced_.lock()) old->retire();
     });
 }
@@ -236,6 +251,9 @@ statistics_t feed::Get_statistics() const {
     if (sum.waiting_messages != 0) sum.waiting_since_ns = aside_since_ns_.load();
     sum.callback_errors += callback_errors_.load(std::memory_order_relaxed);
     sum.duplicates = duplicates_.load(std::memory_order_relaxed);
+    sum.waiting_messages += aside_messages_.load();
+    sum.waiting_bytes += aside_bytes_.load();
+    if (sum.waiting_messages != 0) sum.waiting_since_ns = aside_since_ns_.load();
     return sum;
 }
 

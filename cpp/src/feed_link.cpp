@@ -139,15 +139,15 @@ void acknowledgements::look_at(const message_view_t& message) {
 
 // --- attempts
 
-feed_link::feed_link(std::shared_ptr<feed> owner, bool is_successor)
+feed_link::feed_link(std::shared_ptr<feed> owner, const feed_link* predecessor)
     : feed_(std::move(owner)),
-      is_successor_(is_successor),
-      succeeded_(!is_successor),
+      is_successor_(predecessor != nullptr),
+      succeeded_(predecessor == nullptr),
       timer_(feed_->loop().io()),
       proof_(feed_->loop().io()),
       acknowledgements_(feed_->options().match),
-      failures_(feed_->options().reconnect.failures_before),
-      host_(host_of(feed_->uri())) {}
+      failures_(is_successor_ ? 0 : feed_->options().reconnect.failures_before),
+      host_(predecessor != nullptr ? predecessor->host_ : host_of(feed_->uri())) {}
 
 feed_link::~feed_link() = default;
 
@@ -227,15 +227,19 @@ void feed_link::watch_proof() {
     });
 }
 
-void feed_link::watch_age() {
-    const auto age = feed_->options().replace_after;
-    if (age.count() <= 0) return;
+/// Has it replaced `after` so long. A feed replaces one connection at a time, so it may have to ask
+/// again; as it does where a successor was given up.
+void feed_link::watch_age(std::chrono::milliseconds after) {
+    if (after.count() <= 0) return;
     // Feeds that were opened together shall not all be replaced together.
     const double part = 0.9 + 0.1 * random_source::This_thread()() / 4294967296.0;
     timer_.expires_after(
-        nanoseconds(static_cast<std::int64_t>(part * static_cast<double>(count_ns(age)))));
+        nanoseconds(static_cast<std::int64_t>(part * static_cast<double>(count_ns(after)))));
     timer_.async_wait([self = shared_from_this()](std::error_code cancelled) {
-        if (!cancelled && self->state_ == state_e::READY) self->feed_->replace(*self);
+        if (cancelled || self->state_ != state_e::READY) return;
+        constexpr std::chrono::milliseconds look_again{1'000};
+        const auto age = self->feed_->options().replace_after;
+        self->watch_age(self->feed_->replace(*self) ? age : std::min(age, look_again));
     });
 }
 
@@ -388,32 +392,35 @@ void feed_link::become_ready() {
         feed_->succeeding();
         return;
     }
-    take_over();
+    go_live();
 }
 
 void feed_link::take_over() {
     succeeded_ = true;
-    if (state_ != state_e::HOLDING && state_ != state_e::SUBSCRIBING) return;
+    // Where acknowledgements are missing, it is ready when they have come.
+    if (state_ == state_e::HOLDING) go_live();
+}
+
+void feed_link::go_live() {
     state_ = state_e::READY;
     ready_at_ = runtime::steady_now();
-    watch_age();
+    watch_age(feed_->options().replace_after);
     feed_->ready(*this, std::exchange(attempts_, 0));
+    has_been_ready_ = true;
     hand_on_held();
 }
 
 void feed_link::hand_on_held() {
     held_bytes_ = 0;
-    const auto held = std::exchange(held_, {});
-    bool pauses = false;
-    for (const held_t& one : held) {
+    auto held = std::exchange(held_, {});
+    for (held_t& one : held) {
         message_view_t view = one.view;
-        std::string payload = one.payload;
-        view.payload = payload;
-        const verdict_e verdict = feed_->hand_on_piece(view, std::move(payload));
+        view.payload = one.payload;
+        const verdict_e verdict = feed_->hand_on_piece(view, std::move(one.payload));
         if (verdict == verdict_e::FAIL) return session_->fail_for_full_queue();
-        pauses = pauses || verdict == verdict_e::PAUSE;
     }
-    if (pauses)
+    // The consumer may be full of what the connections before have brought.
+    if (feed_->is_full())
         session_->pause_reading();
     else
         session_->Resume_reading();  // if it was paused for the predecessor
@@ -433,9 +440,14 @@ sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* st
     if (held_.size() <= bound.messages && held_bytes_ <= bound.bytes) return verdict_e::GO_ON;
     // For the old link's end everything is kept by stopping to read, as for a slow consumer.
     if (state_ == state_e::HOLDING) return verdict_e::PAUSE;
-    session_->give_up(error_c(error_e::QUEUE_FULL,
+    // Not at once: the session is in the middle of handing out what it has read, and would hand it
+    // out again before it ends.
+    state_ = state_e::FAILING;
+    feed_->loop().post([full = session_] {
+        full->give_up(error_c(error_e::QUEUE_FULL,
                               "no acknowledgement of the subscriptions came before the queue's "
                               "bound was reached"));
+    });
     return verdict_e::GO_ON;
 }
 
@@ -461,6 +473,7 @@ sink_c::verdict_e feed_link::On_messages(incoming_t& incoming) noexcept {
 
 sink_c::verdict_e feed_link::On_piece(const message_view_t& piece, std::string&& storage) noexcept {
     if (state_ == state_e::READY) return feed_->hand_on_piece(piece, std::move(storage));
+    if (state_ != state_e::SUBSCRIBING && state_ != state_e::HOLDING) return verdict_e::GO_ON;
     if (state_ == state_e::SUBSCRIBING) acknowledgements_.look_at(piece);
     const verdict_e verdict = hold(piece, &storage);
     if (state_ == state_e::SUBSCRIBING && acknowledgements_.are_complete()) become_ready();
@@ -488,8 +501,11 @@ void feed_link::On_end() noexcept {
     settle_gate(must_end_ ? attempt_gate::outcome_e::UNKNOWN : attempt_gate::outcome_e::FAILED);
     honour_retry_after(*ended);
     const auto stated = ended->Get_error();
-    const error_c error =
-        stated ? *stated : error_c(error_e::CLOSED, "the peer closed the connection");
+    // Where nothing was stated it was closed in order, by whom ever.
+    const error_c error = stated ? *stated
+                          : must_end_ && !was_ready
+                              ? error_c(error_e::ABORTED, "the connection was aborted")
+                              : error_c(error_e::CLOSED, "the peer closed the connection");
     if (!was_ready) {
         feed_->failed(ended.get(), error);
         ++failures_;
@@ -499,7 +515,7 @@ void feed_link::On_end() noexcept {
     const std::int64_t open_for = down_since_ - ready_at_;
     failures_ = open_for >= count_ns(feed_->options().reconnect.stable_after) ? 1 : failures_ + 1;
     // While a successor is on its way there is nothing to make again.
-    if (feed_->has_successor(*this)) must_end_ = true;
+    if (feed_->is_being_replaced(*this)) must_end_ = true;
     feed_->lost(*this, *ended);
     if (state_ == state_e::ENDED) return;
     decide(error, true, error.Code() != error_e::QUEUE_FULL);

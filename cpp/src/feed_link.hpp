@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -47,9 +48,9 @@ private:
 /// Thread safety: loop thread only.
 class feed_link final : public sink_c, public std::enable_shared_from_this<feed_link> {
 public:
-    /// A successor makes no haste: it asks the gate, and holds what it receives until
-    /// `take_over`.
-    feed_link(std::shared_ptr<feed> owner, bool is_successor);
+    /// With a predecessor it makes no haste: it asks the gate of the same host, and holds what it
+    /// receives until `take_over`.
+    explicit feed_link(std::shared_ptr<feed> owner, const feed_link* predecessor = nullptr);
     ~feed_link() override;
 
     void start();
@@ -65,6 +66,8 @@ public:
     [[nodiscard]] bool is_ready() const { return state_ == state_e::READY; }
     [[nodiscard]] bool is_retired() const { return retired_; }
     [[nodiscard]] bool is_holding() const { return state_ == state_e::HOLDING; }
+    /// Whether what it makes ready comes after something that was.
+    [[nodiscard]] bool is_again() const { return has_been_ready_ || is_successor_; }
     [[nodiscard]] std::uint32_t generation() const { return generation_; }
     [[nodiscard]] const std::shared_ptr<session>& connection() const { return session_; }
 
@@ -85,6 +88,7 @@ private:
         PREPARING,    // for user code
         CONNECTING,   // session_ is not open
         SUBSCRIBING,  // it is open, acknowledgements are missing
+        FAILING,      // and there is no room to wait for them; it is given up
         HOLDING,      // it is ready, its predecessor has not ended
         READY,
         ENDED,
@@ -104,11 +108,12 @@ private:
     void finish();
     void subscribe();
     void become_ready();
+    void go_live();
     void hand_on_held();
     verdict_e hold(const message_view_t& message, std::string* storage);
     void settle_gate(attempt_gate::outcome_e outcome);
     void watch_proof();
-    void watch_age();
+    void watch_age(std::chrono::milliseconds after);
     void honour_retry_after(const session& attempt);
     [[nodiscard]] std::int64_t next_delay();
 
@@ -118,6 +123,7 @@ private:
     bool must_end_ = false;     // no other connection is made
     bool retired_ = false;      // for a successor
     bool succeeded_ = false;    // or is no successor
+    bool has_been_ready_ = false;
     asio::steady_timer timer_;  // the delay, then the acknowledgements' deadline, then the age
     asio::steady_timer proof_;  // until the attempt counts as proven
     std::shared_ptr<session> session_;

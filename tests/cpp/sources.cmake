@@ -6,6 +6,8 @@ set(WSPOOL_TEST_SOURCES
   test_callbacks.cpp
   test_closing.cpp
   test_deflate.cpp
+  test_feed.cpp
+  test_feed_links.cpp
   test_first_arrivals.cpp
   test_frame.cpp
   test_frame_reader.cpp

@@ -1,0 +1,389 @@
+/// Feeds of several connections at once: replacement and redundancy.
+
+#include <doctest/doctest.h>
+
+#include <poll.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/feed_log.hpp"
+#include "support/frames.hpp"
+#include "support/raw_server.hpp"
+
+using namespace wspool_test;
+using wspool::error_e;
+using wspool::options_t;
+using status_e = wspool::metadata_c::status_e;
+using strings = std::vector<std::string>;
+
+namespace {
+
+bool has_input(const raw_peer& peer) {
+    pollfd waiting{peer.descriptor(), POLLIN, 0};
+    return ::poll(&waiting, 1, 1) > 0;
+}
+
+wspool::acknowledgement_t containing(std::string text) {
+    wspool::acknowledgement_t one;
+    one.contains = std::move(text);
+    return one;
+}
+
+/// What came of one generation, in order.
+strings of_generation(const strings& items, int generation) {
+    strings found;
+    const std::string begin = std::to_string(generation) + ":";
+    for (const std::string& item : items) {
+        if (item.compare(0, begin.size(), begin) == 0) found.push_back(item.substr(begin.size()));
+    }
+    return found;
+}
+
+std::string numbered(int number) { return text(R"({"u":)" + std::to_string(number) + "}"); }
+
+}  // namespace
+
+// --- replacement
+
+TEST_CASE("replacement: nothing is lost, nothing comes twice, and there is no gap") {
+    // The successor's messages wait until the old connection has said all it had to say.
+    constexpr int most = 5;
+    std::array<std::atomic<int>, most> sent{};
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        int count = 0;
+        while (!has_input(peer) && count < 100'000) peer.send(text(std::to_string(count++)));
+        for (int i = 0; i < 20; ++i) peer.send(text(std::to_string(count++)));
+        if (number < most) sent[static_cast<std::size_t>(number)] = count;
+        peer.end_in_order();
+    });
+    for (const std::size_t bound : {std::size_t{1'000'000}, std::size_t{50}}) {
+        CAPTURE(bound);
+        wspool::endpoint_c endpoint;
+        options_t options;  // replacement alone: no reconnection is needed
+        options.replace_after = 100ms;
+        options.queue.messages = bound;
+        auto [log, feed] = start_feed(endpoint, server.uri(), options);
+        REQUIRE(log->wait("opened 3"));
+        CHECK(feed->Get_status() == status_e::OPENED);
+        feed->Close();
+        REQUIRE(feed->Wait_closed(patience));
+        const auto items = log->items();
+        strings events;
+        for (const auto& item : items) {
+            if (item.find(':') == std::string::npos) events.push_back(item);
+        }
+        REQUIRE(events.size() >= 9);
+        events.resize(8);
+        CHECK(events == strings{"open", "opened 1", "closed 1 1000", "open", "opened 2",
+                                "closed 2 1000", "open", "opened 3"});
+        for (const int generation : {1, 2}) {
+            const auto received = of_generation(items, generation);
+            bool in_order = true;
+            for (std::size_t i = 0; i < received.size(); ++i)
+                in_order = in_order && received[i] == std::to_string(i);
+            CHECK(in_order);
+            CHECK(received.size() >= 20);
+            if (bound > 1000) {
+                CHECK(static_cast<int>(received.size()) ==
+                      sent[static_cast<std::size_t>(generation - 1)]);
+            }
+        }
+        if (bound > 1000) continue;
+        CHECK(log->count_of("gap") == 0);
+    }
+}
+
+TEST_CASE("replacement: while the old connection closes, what is sent goes to its successor") {
+    // A peer may take its time to close; the feed is open all the while.
+    signal_t closing;
+    signal_t has_come;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        received_frame_t frame;
+        if (number == 0) {
+            if (!peer.read_until(8, frame)) return;
+            closing.set();
+            CHECK(has_come.wait());
+            peer.send(with_opcode(8, frame.payload));
+            return;
+        }
+        if (number == 1 && peer.read_frame(frame) && frame.payload == "hello") has_come.set();
+        peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    options_t options;
+    options.replace_after = 100ms;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(closing.wait());
+    CHECK(feed->Get_status() == status_e::OPENED);
+    const auto error = feed->Send("hello", true);
+    CHECK((error ? error->Error_msg() : "") == "");
+    has_come.set();  // where it has not
+    REQUIRE(log->wait("opened 2"));
+    feed->Close();
+    CHECK(feed->Wait_closed(patience));
+}
+
+TEST_CASE("replacement: a successor whose acknowledgements are missing is not ready without them") {
+    // Also where the old connection is lost meanwhile: then there is a gap, as in any loss.
+    signal_t is_open;
+    signal_t go_on;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        if (number == 0) {
+            peer.send(text("ack"));
+            CHECK(is_open.wait());
+            peer.reset();
+            return;
+        }
+        is_open.set();
+        CHECK(go_on.wait());
+        peer.send(text("early") + text("ack"));
+        peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.replace_after = 100ms;
+    options.match = {containing("ack")};
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(log->wait("closed 1 1006"));
+    std::this_thread::sleep_for(50ms);
+    CHECK(feed->Get_status() == status_e::CONNECTING);
+    CHECK(feed->Get_generation() == 1);
+    options = {};
+    feed->Ping("", nullptr);
+    go_on.set();
+    REQUIRE(log->wait("2:ack"));
+    feed->Abort();
+    REQUIRE(feed->Wait_closed(patience));
+    auto items = log->items();
+    REQUIRE(items.size() >= 9);
+    items.resize(9);
+    CHECK(items == strings{"open", "opened 1", "1:ack", "closed 1 1006", "open", "gap 2",
+                           "opened 2", "2:early", "2:ack"});
+}
+
+TEST_CASE(
+    "replacement: a successor that fails leaves the old connection open, and its error unsaid") {
+    // It is tried again; nobody but the log hears of it.
+    raw_server server([&](raw_peer& peer, int number) {
+        if (number == 1) {
+            peer.read_request();
+            peer.reset();
+            return;
+        }
+        if (peer.upgrade()) peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.replace_after = 100ms;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(comes_true([&, one = feed] { return one->Get_statistics().failed_attempts == 1; }));
+    CHECK(feed->Get_status() == status_e::OPENED);
+    CHECK(feed->Get_error() == nullptr);
+    REQUIRE(log->wait("opened 2"));
+    feed->Close();
+    REQUIRE(feed->Wait_closed(patience));
+    CHECK(log->count_of("gap") == 0);
+    CHECK(feed->Get_error() == nullptr);
+}
+
+TEST_CASE("replacement: a successor waits at the gate of a host that is in trouble") {
+    // It would be one more on a host that has just refused some; and those that were lost need
+    // their turn more.
+    raw_server server([&](raw_peer& peer, int number) {
+        if (number == 0) return peer.reset();
+        if (peer.upgrade()) peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.replace_after = 50ms;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(log->wait("opened 1"));
+    std::this_thread::sleep_for(600ms);
+    CHECK(server.count() == 2);  // not before the first has stayed open for a second
+    CHECK(log->wait("opened 2"));
+    feed->Close();
+    REQUIRE(feed->Wait_closed(patience));
+}
+
+TEST_CASE("replacement: a feed that is closed while its successor is on its way ends both") {
+    // And says that it was closed, not that an attempt failed.
+    signal_t asked;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (number == 0) {
+            if (peer.upgrade()) peer.end_in_order();
+            return;
+        }
+        peer.read_request();
+        asked.set();
+        peer.read_eof();
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.replace_after = 100ms;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(asked.wait());
+    feed->Close(1000, "enough");
+    REQUIRE(feed->Wait_closed(patience));
+    CHECK(log->items() == strings{"open", "opened 1", "closed 1 1000", "close 1000"});
+    CHECK(feed->Get_error() == nullptr);
+}
+
+// --- redundancy
+
+TEST_CASE("redundancy: each message comes once, and one loss is no gap") {
+    // That is what the second connection is for.
+    signal_t lose;
+    signal_t lose_both;
+    std::atomic<int> hellos{0};
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        received_frame_t frame;
+        if (number < 2) {
+            if (peer.read_until(1, frame) && frame.payload == "hello") ++hellos;
+            for (int i = 0; i < 100; ++i) peer.send(numbered(i));
+            CHECK(lose.wait());
+            if (number == 0) return peer.reset();
+            peer.send(numbered(100));
+            CHECK(lose_both.wait());
+            return peer.reset();
+        }
+        peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.redundancy = 2;
+    options.dedup = {"/u"};
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 2; }));
+    CHECK(feed->Get_statistics().reconnects == 0);
+    CHECK(feed->Send("hello", true) == nullptr);
+    REQUIRE(comes_true([&, one = feed] { return one->Get_statistics().duplicates == 100; }));
+    CHECK(hellos == 2);
+    lose.set();
+    REQUIRE(comes_true([&, one = log] { return one->count_of("closed") == 1; }));
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 3; }));
+    CHECK(feed->Get_error() == nullptr);
+    CHECK(feed->Get_statistics().reconnects == 1);
+    CHECK(log->count_of("gap") == 0);
+    // 101 messages, each once.
+    strings payloads;
+    for (const auto& item : log->items()) {
+        if (const auto at = item.find(":{"); at != std::string::npos)
+            payloads.push_back(item.substr(at + 1));
+    }
+    CHECK(payloads.size() == 101);
+    lose_both.set();
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 4; }));
+    CHECK(log->count_of("gap") == 0);
+    feed->Close();
+    REQUIRE(feed->Wait_closed(patience));
+}
+
+TEST_CASE("redundancy: all connections lost is a gap") {
+    // It ends with the first that is there again.
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        peer.send(numbered(number / 2));
+        if (number >= 2) return peer.end_in_order();
+        std::this_thread::sleep_for(100ms);
+        peer.reset();
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.redundancy = 2;
+    options.dedup = {"/u"};
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 4; }));
+    CHECK(log->count_of("gap") == 1);
+    CHECK(feed->Get_statistics().reconnects == 2);
+    feed->Close();
+    REQUIRE(feed->Wait_closed(patience));
+}
+
+TEST_CASE("redundancy: a connection that is refused for good leaves the others") {
+    // One is better than none.
+    raw_server server([&](raw_peer& peer, int number) {
+        if (number == 0) {
+            if (peer.upgrade()) peer.end_in_order();
+            return;
+        }
+        peer.read_request();
+        peer.send("HTTP/1.1 403 Enough\r\nContent-Length: 0\r\n\r\n");
+        peer.read_eof();
+    });
+    wspool::endpoint_c endpoint;
+    options_t options;  // without reconnection
+    options.redundancy = 2;
+    options.dedup = {"/u"};
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(log->wait("opened 1"));
+    REQUIRE(comes_true([&, one = feed] { return one->Get_statistics().failed_attempts == 1; }));
+    CHECK(feed->Get_status() == status_e::OPENED);
+    CHECK(feed->Send("hello", true) == nullptr);
+    feed->Close();
+    REQUIRE(feed->Wait_closed(patience));
+    CHECK(log->items().back() == "close 1000");
+}
+
+TEST_CASE("redundancy: each of the connections is replaced in its time") {
+    // They are of one age, so the second is due while the first is being replaced.
+    std::array<std::atomic<bool>, 2> was_closed{};
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        peer.end_in_order();
+        if (number < 2) was_closed[static_cast<std::size_t>(number)] = true;
+    });
+    wspool::endpoint_c endpoint;
+    options_t options;
+    options.redundancy = 2;
+    options.dedup = {"/u"};
+    options.replace_after = 200ms;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    CHECK(comes_true([&] { return was_closed[0] && was_closed[1]; }));
+    CHECK(feed->Get_status() == status_e::OPENED);
+    CHECK(log->count_of("gap") == 0);
+    feed->Close();
+    REQUIRE(feed->Wait_closed(patience));
+}
+
+TEST_CASE("redundancy: what is lost while another connection is being replaced comes back") {
+    // The successor stands for the one that it replaces, and for no other.
+    signal_t third;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        if (number < 2) {
+            peer.send(text("ack"));
+            CHECK(third.wait());
+            std::this_thread::sleep_for(20ms);
+            peer.reset();
+            return;
+        }
+        third.set();
+        std::this_thread::sleep_for(200ms);
+        peer.send(text("ack"));
+        peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.redundancy = 2;
+    options.dedup = {"/u"};
+    options.replace_after = 300ms;
+    options.match = {containing("ack")};
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(third.wait());
+    CHECK(comes_true([&, one = log] {
+        return one->count_of("opened") - one->count_of("closed") == 2 &&
+               one->count_of("closed") >= 2;
+    }));
+    feed->Abort();
+    REQUIRE(feed->Wait_closed(patience));
+}
