@@ -33,6 +33,7 @@ set(WSPOOL_CORE_HEADERS
 )
 
 set(WSPOOL_CORE_SOURCES
+  src/acknowledgements.cpp
   src/attempt_gate.cpp
   src/callbacks_listener.cpp
   src/endpoint.cpp

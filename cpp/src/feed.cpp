@@ -60,6 +60,20 @@ std::size_t feed::read_size() const {
 
 // --- attempts
 
+/// What it throws is told where callbacks are called, as their own exceptions are; then `thrown`
+/// is called.
+template <typename Call, typename Thrown>
+void feed::call_user_code(Call&& call, Thrown&& thrown) noexcept {
+    try {
+        call();
+    } catch (...) {
+        loop_->post([self = self(), exception = std::current_exception()] {
+            self->loop_->turn().add([self, exception] { self->report(exception); });
+        });
+        thrown();
+    }
+}
+
 void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> answer) {
     if (!options_.source || !options_.source->Prepares()) {
         return answer(nullptr,
@@ -73,14 +87,13 @@ void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> a
             self->loop_->post(
                 [answer, shared, made = std::move(made)] { answer(std::move(*shared), made); });
         };
-        try {
-            self->options_.source->Prepare(attempt, tell);
-        } catch (...) {
-            tell(std::make_unique<error_c>(error_e::PREPARATION,
-                                           "making an attempt to connect threw an exception"),
-                 {});
-            throw;
-        }
+        self->call_user_code(
+            [&] { self->options_.source->Prepare(attempt, tell); },
+            [&] {
+                tell(std::make_unique<error_c>(error_e::PREPARATION,
+                                               "making an attempt to connect threw an exception"),
+                     {});
+            });
     });
 }
 
@@ -91,29 +104,19 @@ void feed::judge(const error_c& error, bool was_open, bool by_default,
         const auto tell = [self, answer](bool again) {
             self->loop_->post([answer, again] { answer(again); });
         };
-        try {
-            self->options_.source->Judge(*self, error, was_open, by_default, tell);
-        } catch (...) {
-            tell(by_default);
-            throw;
-        }
+        self->call_user_code(
+            [&] { self->options_.source->Judge(*self, error, was_open, by_default, tell); },
+            [&] { tell(by_default); });
     });
 }
 
-/// Neither on the loop's thread nor where callbacks are called: these may block.
+/// Neither on the loop's thread nor where callbacks are called: it may block.
 void feed::run_user_code(std::function<void()> call) {
-    auto guarded_call = [self = self(), call = std::move(call)] {
-        try {
-            call();
-        } catch (...) {
-            self->callback_errors_.fetch_add(1, std::memory_order_relaxed);
-        }
-    };
     transport::background::of_process(transport::background::purpose_e::USER_CODE)
-        .submit([self = self(), guarded_call](bool may_block) {
-            if (may_block) return guarded_call();
+        .submit([self = self(), call = std::move(call)](bool may_block) {
+            if (may_block) return call();
             // There is no thread for it.
-            self->loop_->post([self, guarded_call] { self->loop_->turn().add(guarded_call); });
+            self->loop_->post([self, call] { self->loop_->turn().add(call); });
         });
 }
 
@@ -197,7 +200,8 @@ void feed::lost(feed_link& link, const session& ended) {
     update_status();
     emit_closed(link.generation(), ended, link.is_retired());
     // A gap begins when the last connection is lost, and not if a successor holds what follows.
-    if (none_left && phase_ == phase_e::RUNNING && !(successor_ && successor_->is_holding())) {
+    const bool goes_on = successor_ && successor_->is_holding() && !link.is_cut();
+    if (none_left && phase_ == phase_e::RUNNING && !goes_on) {
         const auto received = ended.Received_close();
         loss_ = {statistics.last_received_ns,
                  received ? "close frame " + std::to_string(received->code) +

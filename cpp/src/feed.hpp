@@ -134,6 +134,8 @@ private:
     void end();
     void announce_end();
     void run_user_code(std::function<void()> call);
+    template <typename Call, typename Thrown>
+    void call_user_code(Call&& call, Thrown&& thrown) noexcept;
     void update_status();
     void set_error(std::shared_ptr<const error_c> error);
     [[nodiscard]] std::shared_ptr<session> current() const;

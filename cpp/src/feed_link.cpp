@@ -1,9 +1,11 @@
 #include "feed_link.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <ctime>
 #include <limits>
 #include <random>
@@ -22,16 +24,6 @@ using std::chrono::nanoseconds;
 
 std::int64_t count_ns(std::chrono::milliseconds duration) {
     return std::chrono::duration_cast<nanoseconds>(duration).count();
-}
-
-std::shared_ptr<const field_set_c> compile(const acknowledgement_t& one, error_ptr& error) {
-    fields_t fields;
-    // Nothing is picked; a column is only there because there must be one.
-    column_type_t type;
-    type.kind = column_kind_e::JSON;
-    fields.columns.push_back({"_", one.where.front().pointer, std::move(type)});
-    fields.where = one.where;
-    return field_set_c::Compile({std::move(fields)}, error);
 }
 
 /// As the gate knows it; empty where the URI is none, or is yet to be made.
@@ -75,9 +67,19 @@ std::int64_t read_retry_after(std::string_view value) {
         return std::int64_t{seconds} * 1'000'000'000;
     }
     if (failed == std::errc::result_out_of_range) return attempt_gate::longest_hold;
-    std::tm date{};
+    // "Wed, 21 Oct 2015 07:28:00 GMT" (RFC 9110 section 5.6.7). strptime would go by the locale.
+    constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
     const std::string text(value);
-    if (strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date) == nullptr) return 0;
+    std::tm date{};
+    std::array<char, 4> month{};
+    if (std::sscanf(text.c_str(), "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &date.tm_mday, month.data(),
+                    &date.tm_year, &date.tm_hour, &date.tm_min, &date.tm_sec) != 6) {
+        return 0;
+    }
+    const std::size_t place = months.find(month.data());
+    if (place == std::string_view::npos || place % 3 != 0) return 0;
+    date.tm_mon = static_cast<int>(place / 3);
+    date.tm_year -= 1900;
     const std::time_t then = timegm(&date);
     constexpr std::int64_t second = 1'000'000'000;
     // In seconds first: the date may be too far away for nanoseconds.
@@ -87,55 +89,6 @@ std::int64_t read_retry_after(std::string_view value) {
 }
 
 }  // namespace
-
-// --- acknowledgements
-
-error_ptr acknowledgements::check(const std::vector<acknowledgement_t>& wanted) {
-    for (const acknowledgement_t& one : wanted) {
-        if (one.contains.empty() && one.where.empty()) {
-            return std::make_unique<error_c>(error_e::INVALID_ARGUMENT,
-                                             "match: an acknowledgement that is empty");
-        }
-        error_ptr error;
-        if (!one.where.empty() && !compile(one, error)) {
-            return std::make_unique<error_c>(
-                error_e::INVALID_ARGUMENT,
-                "match: not a JSON Pointer (RFC 6901), or a value that cannot be compared: '" +
-                    one.where.front().pointer + "'");
-        }
-    }
-    return nullptr;
-}
-
-acknowledgements::acknowledgements(const std::vector<acknowledgement_t>& wanted) {
-    for (const acknowledgement_t& one : wanted) {
-        std::unique_ptr<record_picker_c> picker;
-        error_ptr checked;
-        if (!one.where.empty()) picker = std::make_unique<record_picker_c>(compile(one, checked));
-        wanted_.push_back({one.contains, std::move(picker)});
-    }
-}
-
-void acknowledgements::begin() {
-    for (one_t& one : wanted_) one.has_come = false;
-    missing_ = wanted_.size();
-}
-
-void acknowledgements::look_at(const message_view_t& message) {
-    for (one_t& one : wanted_) {
-        if (one.has_come) continue;
-        if (!one.contains.empty() && message.payload.find(one.contains) == std::string_view::npos) {
-            continue;
-        }
-        if (one.picker) {
-            const auto outcome = one.picker->Pick(message);
-            if (one.picker->Rows(0) != 0) one.picker->Finish(0);
-            if (outcome != record_picker_c::outcome_e::MATCHED) continue;
-        }
-        one.has_come = true;
-        --missing_;
-    }
-}
 
 // --- attempts
 
@@ -342,6 +295,30 @@ void feed_link::retire() {
     must_end_ = retired_ = true;
     if (!session_) return finish();
     session_->Close(1000, "replaced");
+    if (feed_->options().close_timeout.count() > 0) return;
+    // Without a deadline the successor would hold for as long as the peer likes.
+    constexpr std::chrono::seconds patience{10};
+    timer_.expires_after(patience);
+    timer_.async_wait([self = shared_from_this()](std::error_code cancelled) {
+        if (!cancelled && self->session_) self->cut("the peer did not answer the close frame");
+    });
+}
+
+/// Ends a retired connection at once; what it had not received is a gap.
+void feed_link::cut(const char* why) {
+    is_cut_ = true;
+    session_->give_up(error_c(error_e::TIMEOUT, why));
+}
+
+/// A connection that is being closed cannot push back any more. So what a slow consumer has no room
+/// for is bounded by ending it.
+sink_c::verdict_e feed_link::bounded(verdict_e verdict, std::size_t bytes) {
+    if (!retired_ || is_cut_) return verdict;
+    surplus_ = verdict == verdict_e::PAUSE ? surplus_ + bytes : 0;
+    if (surplus_ > feed_->options().queue.bytes) {
+        cut("it was replaced, and the consumer has no room for what still came");
+    }
+    return verdict;
 }
 
 void feed_link::pause_reading() {
@@ -452,7 +429,10 @@ sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* st
 }
 
 sink_c::verdict_e feed_link::On_messages(incoming_t& incoming) noexcept {
-    if (state_ == state_e::READY) return feed_->hand_on(incoming);
+    if (state_ == state_e::READY) {
+        const std::size_t bytes = incoming.bytes;
+        return bounded(feed_->hand_on(incoming), bytes);
+    }
     verdict_e verdict = verdict_e::GO_ON;
     std::size_t next = 0;
     while (next < incoming.count &&
@@ -472,7 +452,10 @@ sink_c::verdict_e feed_link::On_messages(incoming_t& incoming) noexcept {
 }
 
 sink_c::verdict_e feed_link::On_piece(const message_view_t& piece, std::string&& storage) noexcept {
-    if (state_ == state_e::READY) return feed_->hand_on_piece(piece, std::move(storage));
+    if (state_ == state_e::READY) {
+        const std::size_t bytes = piece.payload.size();
+        return bounded(feed_->hand_on_piece(piece, std::move(storage)), bytes);
+    }
     if (state_ != state_e::SUBSCRIBING && state_ != state_e::HOLDING) return verdict_e::GO_ON;
     if (state_ == state_e::SUBSCRIBING) acknowledgements_.look_at(piece);
     const verdict_e verdict = hold(piece, &storage);

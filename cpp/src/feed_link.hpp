@@ -10,38 +10,16 @@
 
 #include <asio.hpp>
 
+#include "acknowledgements.hpp"
 #include "attempt_gate.hpp"
 #include "runtime/loop.hpp"
 #include "wspool/options.hpp"
-#include "wspool/record_picker.hpp"
 #include "wspool/sink.hpp"
 
 namespace wspool::detail {
 
 class feed;
 class session;
-
-/// Tells whether all acknowledgements that are waited for have come. Loop thread.
-class acknowledgements {
-public:
-    /// They must be valid: see `check`.
-    explicit acknowledgements(const std::vector<acknowledgement_t>& wanted);
-    /// The error names the option.
-    static error_ptr check(const std::vector<acknowledgement_t>& wanted);
-
-    void begin();
-    void look_at(const message_view_t& message);
-    [[nodiscard]] bool are_complete() const { return missing_ == 0; }
-
-private:
-    struct one_t {
-        std::string contains;
-        std::unique_ptr<record_picker_c> picker;  // null: no conditions
-        bool has_come = false;
-    };
-    std::vector<one_t> wanted_;
-    std::size_t missing_ = 0;
-};
 
 /// Makes one connection of a feed after the other, as `reconnect_t` says. The sink of them all.
 ///
@@ -65,6 +43,8 @@ public:
 
     [[nodiscard]] bool is_ready() const { return state_ == state_e::READY; }
     [[nodiscard]] bool is_retired() const { return retired_; }
+    /// Retired, and ended before all that it was sent had come.
+    [[nodiscard]] bool is_cut() const { return is_cut_; }
     [[nodiscard]] bool is_holding() const { return state_ == state_e::HOLDING; }
     /// Whether what it makes ready comes after something that was.
     [[nodiscard]] bool is_again() const { return has_been_ready_ || is_successor_; }
@@ -111,6 +91,8 @@ private:
     void go_live();
     void hand_on_held();
     verdict_e hold(const message_view_t& message, std::string* storage);
+    void cut(const char* why);
+    verdict_e bounded(verdict_e verdict, std::size_t bytes);
     void settle_gate(attempt_gate::outcome_e outcome);
     void watch_proof();
     void watch_age(std::chrono::milliseconds after);
@@ -120,10 +102,12 @@ private:
     const std::shared_ptr<feed> feed_;
     const bool is_successor_;
     state_e state_ = state_e::WAITING;
-    bool must_end_ = false;     // no other connection is made
-    bool retired_ = false;      // for a successor
-    bool succeeded_ = false;    // or is no successor
+    bool must_end_ = false;   // no other connection is made
+    bool retired_ = false;    // for a successor
+    bool succeeded_ = false;  // or is no successor
     bool has_been_ready_ = false;
+    bool is_cut_ = false;
+    std::size_t surplus_ = 0;   // bytes that a retired connection brought and there was no room for
     asio::steady_timer timer_;  // the delay, then the acknowledgements' deadline, then the age
     asio::steady_timer proof_;  // until the attempt counts as proven
     std::shared_ptr<session> session_;

@@ -58,6 +58,13 @@ void session::begin_proxy() {
 
 void session::tunnel_step() {
     const auto result = stream_.tunnel_handshake();
+    if (result == result_e::failed) {
+        const auto error = stream_.take_error();
+        stream_.flush();  // the alert
+        return connect_failed(std::make_unique<error_c>(
+            error->Code(), "proxy " + options_.proxy.host + ": " + error->Error_msg(), 0,
+            error->System_code()));
+    }
     if (result == result_e::end) {
         return connect_failed(std::make_unique<error_c>(
             error_e::TLS, "the proxy closed the connection during the TLS handshake"));

@@ -20,7 +20,6 @@ import wspool.testing
 RATE = 100  # ticks a second
 
 
-
 class Exchange:
     """Publishes ticks with numbers; of those during an outage nobody hears."""
 

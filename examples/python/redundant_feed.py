@@ -20,7 +20,6 @@ import wspool.testing
 RATE = 200  # ticks a second
 
 
-
 class Exchange:
     """Each connection is told another front end; what they send is the same."""
 

@@ -67,6 +67,13 @@ outgoing_t outgoing_from(const py::handle& message) {
 class prepare_ticket {
 public:
     explicit prepare_ticket(attempt_source_c::prepared_t answer) : answer_(std::move(answer)) {}
+    /// Nobody waits for an answer for ever, not even of one who has lost the ticket.
+    ~prepare_ticket() {
+        tell(std::make_unique<error_c>(error_e::PREPARATION, "it was given up without an answer"),
+             {});
+    }
+    prepare_ticket(const prepare_ticket&) = delete;
+    prepare_ticket& operator=(const prepare_ticket&) = delete;
 
     void ready(const std::string& uri, const py::list& headers, const py::list& messages,
                const py::object& proxy) {
@@ -97,7 +104,13 @@ private:
 
 class judge_ticket {
 public:
-    explicit judge_ticket(attempt_source_c::judged_t answer) : answer_(std::move(answer)) {}
+    judge_ticket(attempt_source_c::judged_t answer, bool by_default)
+        : answer_(std::move(answer)), by_default_(by_default) {}
+    ~judge_ticket() {
+        if (!told_.exchange(true)) answer_(by_default_);
+    }
+    judge_ticket(const judge_ticket&) = delete;
+    judge_ticket& operator=(const judge_ticket&) = delete;
     void answer(bool again) {
         without_gil([&] {
             if (!told_.exchange(true)) answer_(again);
@@ -106,6 +119,7 @@ public:
 
 private:
     attempt_source_c::judged_t answer_;
+    const bool by_default_;
     std::atomic<bool> told_{false};
 };
 
@@ -145,9 +159,10 @@ public:
         if (!gil) return;
         guarded([&] {
             PyObject* const native = error_tuple(error);
-            PyObject* const ticket = native == nullptr
-                                         ? nullptr
-                                         : wrap(std::make_shared<judge_ticket>(std::move(answer)));
+            PyObject* const ticket =
+                native == nullptr
+                    ? nullptr
+                    : wrap(std::make_shared<judge_ticket>(std::move(answer), by_default));
             if (ticket == nullptr) Py_XDECREF(native);
             call(judge_->get(), ticket == nullptr
                                     ? nullptr

@@ -103,9 +103,9 @@ TEST_CASE("feed: each loss is told in order with the messages, with generations"
     CHECK(feed->Get_generation() == 3);
     CHECK(feed->Close() == nullptr);
     REQUIRE(feed->Wait_closed(patience));
-    CHECK(log->items() == strings{"open", "opened 1", "1:a0", "1:b0", "closed 1 1006",  //
-                                  "open", "gap 2", "opened 2", "2:a1", "2:b1", "closed 2 1012",
-                                  "open", "gap 3", "opened 3", "3:a2", "3:b2", "closed 3 1000",
+    CHECK(log->items() == strings{"opened 1", "open", "1:a0", "1:b0", "closed 1 1006",  //
+                                  "gap 2", "opened 2", "open", "2:a1", "2:b1", "closed 2 1012",
+                                  "gap 3", "opened 3", "open", "3:a2", "3:b2", "closed 3 1000",
                                   "close 1000"});
     CHECK(feed->Get_status() == status_e::CLOSED);
     CHECK(feed->Get_error() == nullptr);
@@ -215,9 +215,9 @@ TEST_CASE("feed: a listener that stalls over a reconnection misses nothing") {
         CHECK(waiting.waiting_since_ns <= wspool::runtime::unix_now());
         go_on.set();
         REQUIRE(log->wait("2:19"));
-        strings expected{"open", "opened 1"};
+        strings expected{"opened 1", "open"};
         for (int i = 0; i < 20; ++i) expected.push_back("1:" + std::to_string(i));
-        for (const char* one : {"closed 1 1006", "open", "gap 2", "opened 2"})
+        for (const char* one : {"closed 1 1006", "gap 2", "opened 2", "open"})
             expected.emplace_back(one);
         for (int i = 0; i < 20; ++i) expected.push_back("2:" + std::to_string(i));
         CHECK(log->items() == expected);
@@ -397,7 +397,7 @@ TEST_CASE(
     strings expected;
     for (const std::string g : {"1", "2"}) {
         for (const auto& one :
-             strings{"open", "gap " + g, "opened " + g, g + ":early", g + R"(:{"ok":true,"id":2})",
+             strings{"gap " + g, "opened " + g, "open", g + ":early", g + R"(:{"ok":true,"id":2})",
                      g + R"(:{"ok":false,"id":1})", g + ":done one", g + ":late"}) {
             if (one != "gap 1") expected.push_back(one);
         }
@@ -549,7 +549,7 @@ TEST_CASE("feed: it can be closed and aborted in each state, and ends then") {
             end(one);
             const std::string code = aborts ? "1006" : "1000";
             CHECK(one.log->items() ==
-                  strings{"open", "opened 1", "closed 1 " + code, "close " + code});
+                  strings{"opened 1", "open", "closed 1 " + code, "close " + code});
             CHECK(one.feed->Get_status() == status_e::CLOSED);
         }
         SUBCASE("while it waits to come back") {
@@ -559,7 +559,7 @@ TEST_CASE("feed: it can be closed and aborted in each state, and ends then") {
             const auto one = start_feed(endpoint, server.uri(), options);
             REQUIRE(one.log->wait("closed 1 1006"));
             end(one);
-            CHECK(one.log->items() == strings{"open", "opened 1", "closed 1 1006", "close 1006"});
+            CHECK(one.log->items() == strings{"opened 1", "open", "closed 1 1006", "close 1006"});
             CHECK(one.feed->Get_status() == status_e::CLOSED);
         }
     }

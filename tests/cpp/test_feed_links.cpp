@@ -81,8 +81,8 @@ TEST_CASE("replacement: nothing is lost, nothing comes twice, and there is no ga
         }
         REQUIRE(events.size() >= 9);
         events.resize(8);
-        CHECK(events == strings{"open", "opened 1", "closed 1 1000", "open", "opened 2",
-                                "closed 2 1000", "open", "opened 3"});
+        CHECK(events == strings{"opened 1", "open", "closed 1 1000", "opened 2", "open",
+                                "closed 2 1000", "opened 3", "open"});
         for (const int generation : {1, 2}) {
             const auto received = of_generation(items, generation);
             bool in_order = true;
@@ -166,8 +166,8 @@ TEST_CASE("replacement: a successor whose acknowledgements are missing is not re
     auto items = log->items();
     REQUIRE(items.size() >= 9);
     items.resize(9);
-    CHECK(items == strings{"open", "opened 1", "1:ack", "closed 1 1006", "open", "gap 2",
-                           "opened 2", "2:early", "2:ack"});
+    CHECK(items == strings{"opened 1", "open", "1:ack", "closed 1 1006", "gap 2", "opened 2",
+                           "open", "2:early", "2:ack"});
 }
 
 TEST_CASE(
@@ -233,7 +233,7 @@ TEST_CASE("replacement: a feed that is closed while its successor is on its way 
     REQUIRE(asked.wait());
     feed->Close(1000, "enough");
     REQUIRE(feed->Wait_closed(patience));
-    CHECK(log->items() == strings{"open", "opened 1", "closed 1 1000", "close 1000"});
+    CHECK(log->items() == strings{"opened 1", "open", "closed 1 1000", "close 1000"});
     CHECK(feed->Get_error() == nullptr);
 }
 

@@ -52,6 +52,11 @@ void tls_resumption::keep(const std::string& server, session_ptr one) {
     if (of_server.size() > most_of_a_server) of_server.pop_front();
 }
 
+void tls_resumption::forget(const std::string& server) {
+    const std::lock_guard lock(mutex_);
+    sessions_.erase(server);
+}
+
 tls_resumption::session_ptr tls_resumption::take(const std::string& server) {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(server);

@@ -32,6 +32,8 @@ public:
     void keep(const std::string& server, session_ptr one);
     /// Null if there is none. A ticket of TLS 1.3 is handed out once (RFC 8446 appendix C.4).
     session_ptr take(const std::string& server);
+    /// A handshake has failed: the next one shall not be tried with what may be the reason.
+    void forget(const std::string& server);
 
 private:
     std::mutex mutex_;

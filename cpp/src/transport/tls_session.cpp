@@ -138,6 +138,9 @@ tls_session::step_e tls_session::result(int returned) {
         default:
             break;
     }
+    if (SSL_is_init_finished(ssl_.get()) == 0) {
+        context_->Get_impl().resumption->forget(resumed_as_);
+    }
     const long verified = SSL_get_verify_result(ssl_.get());
     if (verified != X509_V_OK && context_->Get_impl().verify) {
         std::string text =
