@@ -311,7 +311,9 @@ void feed::deliver(const message_view_t* messages, std::size_t count) noexcept {
 }
 
 void feed::set_aside(std::size_t messages, std::size_t bytes) {
-    aside_messages_.fetch_add(messages);
+    if (aside_messages_.fetch_add(messages) == 0) {
+        aside_since_ns_.store(runtime::unix_now(), std::memory_order_relaxed);
+    }
     aside_bytes_.fetch_add(bytes);
     if (!is_backlog_full()) return;
     for (const auto& link : links_) link->pause_reading();

@@ -193,6 +193,7 @@ private:
     runtime::callback_gate gate_;
     std::atomic<std::size_t> aside_messages_{0};
     std::atomic<std::size_t> aside_bytes_{0};
+    std::atomic<std::int64_t> aside_since_ns_{0};
     std::atomic<std::uint64_t> callback_errors_{0};
     std::atomic<std::uint64_t> duplicates_{0};
 };
