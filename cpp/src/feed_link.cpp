@@ -1,6 +1,7 @@
 #include "feed_link.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <ctime>
@@ -51,7 +52,7 @@ bool may_be_mended(const error_c& error) {
         }
         case error_e::PROXY: {
             const int status = error.Http_status();
-            return status != 401 && status != 403 && status != 407;
+            return status != 401 && status != 403 && status != 407 && error.System_code() != EACCES;
         }
         default:
             return false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <utility>
@@ -19,6 +20,7 @@ constexpr char socks_version = 5;
 constexpr char no_credentials = 0;
 constexpr char user_and_password = 2;
 constexpr unsigned char none_acceptable = 0xFF;
+constexpr unsigned char not_allowed = 2;
 
 bool is_http(const proxy_t& proxy) {
     return proxy.kind == proxy_t::kind_e::HTTP || proxy.kind == proxy_t::kind_e::HTTPS;
@@ -53,12 +55,17 @@ proxy_handshake::proxy_handshake(const proxy_t& proxy, std::string host, std::ui
 
 std::string proxy_handshake::take_output() { return std::exchange(output_, {}); }
 
-proxy_handshake::step_e proxy_handshake::fail(std::string why, int status) {
+proxy_handshake::step_e proxy_handshake::fail(std::string why, int status, int system_code) {
     error_ = std::make_unique<error_c>(
         error_e::PROXY,
         "proxy " + proxy_.host + " port " + std::to_string(proxy_.port) + ": " + std::move(why),
-        status);
+        status, system_code);
     return step_e::failed;
+}
+
+/// What trying again does not mend. SOCKS has no status to say it with.
+proxy_handshake::step_e proxy_handshake::deny(std::string why) {
+    return fail(std::move(why), 0, EACCES);
 }
 
 proxy_handshake::step_e proxy_handshake::take(std::string_view bytes) {
@@ -146,7 +153,7 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
     if (state_ == state_e::CREDENTIALS) {
         if (input_.size() < 2) return step_e::wants_read;
         // RFC 1929: version 1, then 0 for success. Some proxies answer with their own version.
-        if (byte(1) != 0) return fail("it does not accept the user name and password");
+        if (byte(1) != 0) return deny("it does not accept the user name and password");
         input_.erase(0, 2);
         send_socks_request();
         return input_.empty() ? step_e::wants_read : take_socks();
@@ -157,7 +164,7 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
         const unsigned char method = byte(1);
         input_.erase(0, 2);
         if (method == none_acceptable) {
-            return fail(proxy_.has_credentials ? "it accepts neither no authentication nor a user "
+            return deny(proxy_.has_credentials ? "it accepts neither no authentication nor a user "
                                                  "name and password"
                                                : "it wants authentication");
         }
@@ -176,7 +183,10 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
     }
     // The reply: version, code, 0, address type, address, port.
     if (input_.size() < 2) return step_e::wants_read;
-    if (byte(1) != 0) return fail(std::string("it answered: ") + socks_reply(byte(1)));
+    if (byte(1) != 0) {
+        const std::string why = std::string("it answered: ") + socks_reply(byte(1));
+        return byte(1) == not_allowed ? deny(why) : fail(why);
+    }
     if (input_.size() < 5) return step_e::wants_read;
     std::size_t address = 0;
     switch (byte(3)) {

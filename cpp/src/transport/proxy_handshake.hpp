@@ -40,7 +40,8 @@ private:
     void send_socks_request();
     step_e take_http();
     step_e take_socks();
-    step_e fail(std::string why, int status = 0);
+    step_e fail(std::string why, int status = 0, int system_code = 0);
+    step_e deny(std::string why);
 
     const proxy_t proxy_;
     const std::string host_;
