@@ -376,8 +376,10 @@ void feed_link::take_over() {
     if (state_ != state_e::HOLDING && state_ != state_e::SUBSCRIBING) return;
     state_ = state_e::READY;
     ready_at_ = runtime::steady_now();
+    ready_ns_ = runtime::unix_now();
+    ready_attempts_ = std::exchange(attempts_, 0);
     watch_age();
-    feed_->ready(*this, std::exchange(attempts_, 0));
+    feed_->ready(*this, ready_attempts_);
     hand_on_held();
 }
 

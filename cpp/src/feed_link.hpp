@@ -64,6 +64,9 @@ public:
     [[nodiscard]] bool is_ready() const { return state_ == state_e::READY; }
     [[nodiscard]] bool is_holding() const { return state_ == state_e::HOLDING; }
     [[nodiscard]] std::uint32_t generation() const { return generation_; }
+    /// Since when it is ready (Unix ns), and how many attempts that took.
+    [[nodiscard]] std::int64_t ready_ns() const { return ready_ns_; }
+    [[nodiscard]] unsigned ready_attempts() const { return ready_attempts_; }
     [[nodiscard]] const std::shared_ptr<session>& connection() const { return session_; }
 
     // sink_c
@@ -127,6 +130,8 @@ private:
     unsigned attempts_ = 0;  // since it was ready
     std::int64_t began_ = 0;
     std::int64_t ready_at_ = 0;
+    std::int64_t ready_ns_ = 0;
+    unsigned ready_attempts_ = 0;
     std::string host_;      // at the gate
     bool at_gate_ = false;  // an attempt is not settled
     unsigned asked_ = 0;    // of user code; tells an answer that comes too late
