@@ -10,6 +10,10 @@ WHEELS ?=
 FUZZ_SECONDS ?= 600
 # proxy, records, websocket, or all, which share the time.
 FUZZ_TARGET ?= all
+SOAK_SECONDS ?= 600
+SOAK_CONNECTIONS ?= 500
+# Decides which faults there are.
+SOAK_SEED ?= 1
 
 py := $(VENV)/bin/python
 stamps := $(VENV)/stamps
@@ -35,7 +39,7 @@ ifneq ($(call which,$(PYTHON)),$(call which,$(py)))
 $(shell rm -rf $(stamps))
 endif
 
-.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan fuzz wheel docs bench clean
+.PHONY: help setup build demo test test-cpp test-python lint types format asan tsan fuzz wheel docs bench soak clean
 .DELETE_ON_ERROR:
 
 help:
@@ -48,6 +52,7 @@ help:
 	@echo 'make wheel   self-contained wheels in wheelhouse/, one for each CPython found'
 	@echo 'make docs    the documentation, in build/docs; warnings are errors'
 	@echo 'make bench   against other libraries; SCENARIO=text-150,echo-256 CLIENT=picows ROUNDS=5 BENCH='
+	@echo 'make soak    faults on SOAK_CONNECTIONS (500) feeds for SOAK_SECONDS (600); SOAK_SEED'
 	@echo 'make clean   remove what was built; $(VENV) stays'
 	@echo 'Variables: PYTHON=$(PYTHON) JOBS=$(JOBS) WERROR=$(WERROR) WHEELS=$(WHEELS)'
 
@@ -168,6 +173,11 @@ bench: build/bench-venv/.wheel
 	build/bench-venv/bin/python -m benchmarks.run $(if $(SCENARIO),--scenario $(SCENARIO)) \
 		$(if $(CLIENT),--client $(CLIENT)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		--json build/bench.json --charts build/bench-charts $(BENCH)
+
+# An hour of faults in ten minutes: build/soak.json and build/soak.png tell what came of it.
+soak: build $(stamps)/test
+	$(py) -m benchmarks.soak --seconds $(SOAK_SECONDS) --connections $(SOAK_CONNECTIONS) \
+		--seed $(SOAK_SEED) --folder build
 
 build/bench-venv/.peers: benchmarks/requirements.txt benchmarks/setup-venv.sh
 	./benchmarks/setup-venv.sh build/bench-venv peers

@@ -199,17 +199,42 @@ void feed::lost(feed_link& link, const session& ended) {
     if (sink_) sink_->On_interrupted();
     update_status();
     emit_closed(link.generation(), ended, link.is_retired());
-    // A gap begins when the last connection is lost, and not if a successor holds what follows.
-    const bool goes_on = successor_ && successor_->is_holding() && !link.is_cut();
-    if (none_left && phase_ == phase_e::RUNNING && !goes_on) {
-        const auto received = ended.Received_close();
-        loss_ = {statistics.last_received_ns,
-                 received ? "close frame " + std::to_string(received->code) +
-                                (received->reason.empty() ? "" : " " + received->reason)
-                 : error ? error->Error_msg()
-                         : "the connection was lost"};
+    // A gap begins when the last connection is lost, and not if a successor holds what follows;
+    // but only a close frame says that all that was sent before has come.
+    const auto received = ended.Received_close();
+    const bool is_followed =
+        successor_ && successor_->is_holding() && received && !link.is_cut();
+    if (phase_ == phase_e::RUNNING && !(none_left && is_followed)) {
+        loss_t loss{statistics.last_received_ns,
+                    received ? "close frame " + std::to_string(received->code) +
+                                   (received->reason.empty() ? "" : " " + received->reason)
+                    : error ? error->Error_msg()
+                            : "the connection was lost"};
+        if (none_left)
+            loss_ = std::move(loss);
+        else
+            tell_if_silent(loss);
     }
     if (is_being_replaced(link)) successor_->take_over();
+}
+
+/// A connection is lost of which nothing has come since before the others were ready: it was open,
+/// so that no gap was told when those before them were lost, but it did not stand in for them.
+void feed::tell_if_silent(const loss_t& loss) {
+    const feed_link* first = nullptr;
+    for (const auto& link : links_) {
+        if (!link->is_ready()) continue;
+        if (first == nullptr || link->ready_ns() < first->ready_ns()) first = link.get();
+    }
+    if (first == nullptr || loss.since_ns >= first->ready_ns()) return;
+    event_t event;
+    event.kind = event_t::kind_e::GAP;
+    event.generation = first->generation();
+    event.time_ns = first->ready_ns();
+    event.since_ns = loss.since_ns;
+    event.attempt = first->ready_attempts();
+    event.reason = loss.reason;
+    emit(event);
 }
 
 void feed::ended(feed_link& link) {

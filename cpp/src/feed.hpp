@@ -128,8 +128,13 @@ public:
 
 private:
     enum class phase_e { RUNNING, CLOSING, ENDED };
+    struct loss_t {
+        std::int64_t since_ns = 0;
+        std::string reason;
+    };
 
     void emit(const event_t& event);
+    void tell_if_silent(const loss_t& loss);
     void emit_closed(std::uint32_t generation, const session& ended, bool is_replaced);
     void end();
     void announce_end();
@@ -180,10 +185,6 @@ private:
     std::uint32_t generations_ = 0;
     bool has_been_open_ = false;
     bool sink_opened_ = false;
-    struct loss_t {
-        std::int64_t since_ns = 0;
-        std::string reason;
-    };
     std::optional<loss_t> loss_;  // while nothing is ready
     std::vector<message_view_t> firsts_;
 

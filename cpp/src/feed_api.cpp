@@ -246,14 +246,14 @@ statistics_t feed::Get_statistics() const {
         sum.failed_attempts = failures_;
     }
     for (const auto& one : open) sum.add(one->Get_statistics());
-    sum.waiting_messages = aside_messages_.load(std::memory_order_relaxed);
-    sum.waiting_bytes = aside_bytes_.load(std::memory_order_relaxed);
-    if (sum.waiting_messages != 0) sum.waiting_since_ns = aside_since_ns_.load();
+    // A stalled listener's backlog is the feed's own: it outlives the connection that it is of.
+    sum.waiting_messages += aside_messages_.load(std::memory_order_relaxed);
+    sum.waiting_bytes += aside_bytes_.load(std::memory_order_relaxed);
+    if (sum.waiting_messages != 0) {
+        sum.waiting_since_ns = aside_since_ns_.load(std::memory_order_relaxed);
+    }
     sum.callback_errors += callback_errors_.load(std::memory_order_relaxed);
     sum.duplicates = duplicates_.load(std::memory_order_relaxed);
-    sum.waiting_messages += aside_messages_.load();
-    sum.waiting_bytes += aside_bytes_.load();
-    if (sum.waiting_messages != 0) sum.waiting_since_ns = aside_since_ns_.load();
     return sum;
 }
 

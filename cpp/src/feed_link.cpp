@@ -381,8 +381,10 @@ void feed_link::take_over() {
 void feed_link::go_live() {
     state_ = state_e::READY;
     ready_at_ = runtime::steady_now();
+    ready_ns_ = runtime::unix_now();
+    ready_attempts_ = std::exchange(attempts_, 0);
     watch_age(feed_->options().replace_after);
-    feed_->ready(*this, std::exchange(attempts_, 0));
+    feed_->ready(*this, ready_attempts_);
     has_been_ready_ = true;
     hand_on_held();
 }

@@ -49,6 +49,9 @@ public:
     /// Whether what it makes ready comes after something that was.
     [[nodiscard]] bool is_again() const { return has_been_ready_ || is_successor_; }
     [[nodiscard]] std::uint32_t generation() const { return generation_; }
+    /// Since when it is ready (Unix ns), and how many attempts that took.
+    [[nodiscard]] std::int64_t ready_ns() const { return ready_ns_; }
+    [[nodiscard]] unsigned ready_attempts() const { return ready_attempts_; }
     [[nodiscard]] const std::shared_ptr<session>& connection() const { return session_; }
 
     // sink_c
@@ -122,6 +125,8 @@ private:
     std::int64_t began_ = 0;
     std::int64_t ready_at_ = 0;
     std::int64_t down_since_ = runtime::steady_now();
+    std::int64_t ready_ns_ = 0;
+    unsigned ready_attempts_ = 0;
     bool at_gate_ = false;  // an attempt is not settled
     unsigned asked_ = 0;    // of user code; tells an answer that comes too late
 };

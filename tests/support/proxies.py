@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Proxy:
 
     def stop(self) -> None:
         """End it, and with it all connections; connects are refused then."""
-        self._daemon.stop()
+        # Asked kindly, stunnel waits for its connections to end.
+        self._daemon.stop(signal.SIGKILL if self.scheme == "https" else signal.SIGTERM)
 
     def start(self) -> None:
         """Start it again after `stop`, on the same port."""

@@ -20,6 +20,8 @@ import json
 import ssl as _ssl
 import threading
 import time
+import weakref
+from array import array
 from collections import Counter
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -99,6 +101,8 @@ class Feed:
     published: int = 0
     #: What all connections were given, in the order of their beginnings.
     spans: list[Span] = field(default_factory=list)
+    #: When each number was used, by `time.time`; that of 1 comes first.
+    times: array[float] = field(default_factory=lambda: array("d"))
     _subscribers: dict[ServerConnection, Record] = field(default_factory=dict)
     _begin: float = 0.0
     _count: int = 0
@@ -121,6 +125,7 @@ class Feed:
     def _publish(self, count: int) -> None:
         for _ in range(count):
             self.published += 1
+            self.times.append(time.time())
             message: dict[str, Any] = {"feed": self.name, "u": self.published}
             if self.filling:
                 message["filling"] = "x" * self.filling
@@ -188,6 +193,7 @@ class RecordingServer:
         self._feeds: dict[str, Feed] = {}
         self._records: list[Record] = []
         self._by_connection: dict[ServerConnection, tuple[Record, _Plan | None]] = {}
+        self._made: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
         self._is_quiet = False
         self._answers = True
         self._tasks: set[asyncio.Task[None]] = set()
@@ -305,6 +311,19 @@ class RecordingServer:
 
         return self._run(work())
 
+    def close_one(self, number: int, code: int = 1001, reason: str = "") -> int:
+        """Start the closing handshake with that of `Record.number`; returns 0 if it is gone."""
+
+        async def work() -> int:
+            for connection, (record, _) in [*self._by_connection.items()]:
+                if record.number == number and connection.state is State.OPEN:
+                    self._spawn(connection.close(code, reason))
+                    await asyncio.sleep(0)
+                    return 1
+            return 0
+
+        return self._run(work())
+
     def abort_all(self) -> int:
         """End all connections without a closing handshake; returns how many."""
 
@@ -345,6 +364,11 @@ class RecordingServer:
                 await asyncio.gather(*(c.close(code) for c in open_ones))
             for connection in [*self._by_connection]:
                 connection.transport.abort()
+            # And those whose request does not come: a black hole may be between us.
+            for connection in [*self._made]:
+                transport = getattr(connection, "transport", None)
+                if transport is not None and getattr(connection, "request", None) is None:
+                    transport.abort()
             await server.wait_closed()
 
         self._run(work())
@@ -362,6 +386,7 @@ class RecordingServer:
                 ssl=self._ssl,
                 process_request=self._on_request,
                 open_timeout=None,
+                create_connection=self._make,
                 close_timeout=1,
                 max_size=None,
                 **self._options,
@@ -420,6 +445,11 @@ class RecordingServer:
                 feed._count += due
                 feed._publish(due)
             await asyncio.sleep(_TICK)
+
+    def _make(self, *args: Any, **options: Any) -> ServerConnection:
+        connection = ServerConnection(*args, **options)
+        self._made.add(connection)
+        return connection
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

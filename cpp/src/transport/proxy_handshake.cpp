@@ -19,6 +19,7 @@ constexpr char socks_version = 5;
 constexpr char no_credentials = 0;
 constexpr char user_and_password = 2;
 constexpr unsigned char none_acceptable = 0xFF;
+constexpr unsigned char not_allowed = 2;
 constexpr std::size_t longest_in_socks = 255;  // a length is one byte
 constexpr const char* too_much = "it sent more than its answer";
 
@@ -200,7 +201,10 @@ proxy_handshake::step_e proxy_handshake::take_socks() {
     }
     // The reply: version, code, 0, address type, address, port.
     if (input_.size() < 2) return step_e::wants_read;
-    if (byte(1) != 0) return fail(std::string("it answered: ") + socks_reply(byte(1)));
+    if (byte(1) != 0) {
+        const std::string why = std::string("it answered: ") + socks_reply(byte(1));
+        return fail(why, 0, byte(1) == not_allowed ? EACCES : 0);
+    }
     if (input_.size() < 5) return step_e::wants_read;
     std::size_t address = 0;
     switch (byte(3)) {

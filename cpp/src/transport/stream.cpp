@@ -163,12 +163,16 @@ stream::result_e stream::receive_from_system(char* out, std::size_t size, std::s
     }
 }
 
+bool stream::tunnel_has_more() const { return tunnel_ && (tunnel_ended_ || tunnel_->has_input()); }
+
 /// What comes from the peer: through the tunnel if there is one.
 stream::result_e stream::receive(char* out, std::size_t size, std::size_t& count) {
     if (!tunnel_) return receive_from_system(out, size, count);
     while (true) {
         const auto step = tunnel_->read(out, size, count);
         tunnel_->keep_rest();
+        // With the last bytes: nothing more comes from the system, so the next read must be made.
+        tunnel_ended_ = step == tls_session::step_e::closed || step == tls_session::step_e::failed;
         if (count != 0) return result_e::done;
         if (step == tls_session::step_e::closed) return result_e::end;
         if (step == tls_session::step_e::failed) return failed_by_tls(*tunnel_);
@@ -187,7 +191,8 @@ stream::result_e stream::handshake(tls_session& tls, char* scratch, std::size_t 
         switch (tls.handshake()) {
             case tls_session::step_e::done:
                 tls.keep_rest();
-                more_ = tls.has_input();  // the server may speak first
+                more_ = tls.has_input() ||  // the server may speak first
+                        (in_tunnel && tunnel_has_more());
                 return result_e::done;
             case tls_session::step_e::closed:
                 return result_e::end;
@@ -219,7 +224,7 @@ stream::result_e stream::read(char* out, std::size_t size, char* scratch, std::s
     more_ = false;
     if (!tls_) {
         const result_e got = receive(out, size, count);
-        more_ = tunnel_ && got == result_e::done && tunnel_->has_input();
+        more_ = got == result_e::done && tunnel_has_more();
         return got;
     }
     bool received = false;
@@ -240,7 +245,7 @@ stream::result_e stream::read(char* out, std::size_t size, char* scratch, std::s
                 break;
         }
         if (count != 0 || received) {
-            more_ = tunnel_ && tunnel_->has_input();
+            more_ = tunnel_has_more();
             return count != 0 ? result_e::done : result_e::would_block;
         }
         std::size_t fed = 0;

@@ -104,6 +104,7 @@ public:
 private:
     [[nodiscard]] std::size_t tls_unsent() const { return tls_ ? tls_->output().size() : 0; }
     result_e receive(char* out, std::size_t size, std::size_t& count);
+    [[nodiscard]] bool tunnel_has_more() const;
     result_e receive_from_system(char* out, std::size_t size, std::size_t& count);
     result_e send_all(byte_buffer& buffer);
     result_e handshake(tls_session& tls, char* scratch, std::size_t scratch_size, bool in_tunnel);
@@ -113,7 +114,8 @@ private:
     socket_t socket_;
     std::unique_ptr<tls_session> tls_;
     std::unique_ptr<tls_session> tunnel_;
-    byte_buffer out_;  // of a plain stream
+    bool tunnel_ended_ = false;  // by the proxy's close_notify, or a failure
+    byte_buffer out_;            // of a plain stream
     bool more_ = false;
     bool write_failed_ = false;  // TLS takes nothing any more
     std::uint64_t bytes_in_ = 0;
