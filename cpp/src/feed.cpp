@@ -202,8 +202,7 @@ void feed::lost(feed_link& link, const session& ended) {
     // A gap begins when the last connection is lost, and not if a successor holds what follows;
     // but only a close frame says that all that was sent before has come.
     const auto received = ended.Received_close();
-    const bool is_followed =
-        successor_ && successor_->is_holding() && received && !link.is_cut();
+    const bool is_followed = successor_ && successor_->is_holding() && received && !link.is_cut();
     if (phase_ == phase_e::RUNNING && !(none_left && is_followed)) {
         loss_t loss{statistics.last_received_ns,
                     received ? "close frame " + std::to_string(received->code) +

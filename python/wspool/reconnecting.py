@@ -63,10 +63,11 @@ class Reconnect:
     a time, then four, and so on.
 
     While it has never been open, a connection is given up at once for what trying again does not
-    mend: a certificate that is not accepted, an answer 101 that is no WebSocket handshake, credentials
-    that a proxy does not accept, HTTP 4xx but 408, 425 and 429. Once it has been open, everything is tried again, but for ``QueueFull``.
-    ``fatal`` and ``retry`` say otherwise; ``fatal`` is asked first. Each is an exception class, a
-    tuple of them, or a function of the exception, called on a thread of its own.
+    mend: a certificate that is not accepted, an answer 101 that is no WebSocket handshake,
+    credentials that a proxy does not accept, HTTP 4xx but 408, 425 and 429. Once it has been open,
+    everything is tried again, but for ``QueueFull``. ``fatal`` and ``retry`` say otherwise;
+    ``fatal`` is asked first. Each is an exception class, a tuple of them, or a function of the
+    exception, called on a thread of its own.
 
     Immutable; any thread may use it, for any number of connections.
     """
@@ -91,11 +92,7 @@ class Reconnect:
 
     def __post_init__(self) -> None:
         for name in ("initial_delay", "max_delay", "factor", "stable_after"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise TypeError(f"{name} must be a number, not {type(value).__name__}")
-            if math.isnan(value):
-                raise ValueError(f"{name} must be a number")
+            _check_number(name, getattr(self, name))
         if self.initial_delay <= 0:
             raise ValueError("initial_delay must be above zero")
         if self.max_delay < self.initial_delay:
@@ -109,13 +106,9 @@ class Reconnect:
             raise TypeError(f"max_attempts must be an int or None, not {type(most).__name__}")
         if most is not None and not 1 <= most < 2**31:
             raise ValueError("max_attempts must be at least 1, or None")
-        patience = self.give_up_after
-        if patience is not None:
-            if isinstance(patience, bool) or not isinstance(patience, (int, float)):
-                raise TypeError(
-                    f"give_up_after must be a number or None, not {type(patience).__name__}"
-                )
-            if not patience > 0:
+        if self.give_up_after is not None:
+            _check_number("give_up_after", self.give_up_after)
+            if self.give_up_after <= 0:
                 raise ValueError("give_up_after must be above zero, or None")
         for name in ("fatal", "retry"):
             _check_classifier(name, getattr(self, name))
@@ -152,6 +145,13 @@ class Reconnect:
             failures,
             0 if self.give_up_after is None else _milliseconds(self.give_up_after),
         )
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    if math.isnan(value):
+        raise ValueError(f"{name} must be a number")
 
 
 def _milliseconds(seconds: float) -> int:

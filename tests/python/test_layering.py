@@ -35,7 +35,7 @@ CPP_MAY_INCLUDE = {
         *("cpp/include", "cpp/testing", "cpp/src", "cpp/src/json"),
         *("cpp/src/protocol", "cpp/src/transport", "cpp/src/runtime"),
     },
-    "tests/fuzz": {"cpp/include", "cpp/src/protocol"},
+    "tests/fuzz": {"cpp/include", "cpp/src/protocol", "cpp/src/transport"},
     "tests/consumer": {"cpp/include"},
     "examples/cpp": {"cpp/include"},
 }
