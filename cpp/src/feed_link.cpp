@@ -233,11 +233,12 @@ void feed_link::again(const error_c& error) {
     const std::int64_t delay = next_delay();
     const std::int64_t wait_for =
         std::max(delay, attempt_gate::of_process().look(host_, runtime::steady_now()));
+    // That a connection is lost and made again happens to every feed; that it fails need not.
+    const auto level = failures_ == 1 ? log_c::level_e::INFO : log_c::level_e::WARNING;
     const std::string how_often =
         failures_ == 1 ? "" : "after " + std::to_string(failures_) + " failures in a row, ";
-    feed_->log(log_c::level_e::WARNING, "will try again in " +
-                                            std::to_string(wait_for / 1'000'000) +
-                                            " ms: " + how_often + error.Error_msg());
+    feed_->log(level, "will try again in " + std::to_string(wait_for / 1'000'000) +
+                          " ms: " + how_often + error.Error_msg());
     wait(delay);
 }
 

@@ -9,6 +9,7 @@ twice while the numbers of its ticks go on, and compares what is missing with wh
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -109,6 +110,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)  # the outages are ours; INFO tells of each attempt
     try:
         sys.exit(main())
     except KeyboardInterrupt:

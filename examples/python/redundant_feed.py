@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import time
 
@@ -113,6 +114,7 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)  # the outages are ours; INFO tells of each attempt
     try:
         sys.exit(asyncio.run(main()))
     except KeyboardInterrupt:

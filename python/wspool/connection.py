@@ -235,7 +235,8 @@ class Connection(ConnectionInfo, native.Connection):
         # A callback that sends while its own connection is being ended is no bug of its author's.
         ending = isinstance(exception, ConnectionClosed) and self.status in _ENDING
         level = logging.INFO if ending else logging.ERROR
-        self._logger.log(level, "exception in a callback of %r", self, exc_info=exception)
+        name = self.log_name()
+        self._logger.log(level, "exception in a callback of %s", name, exc_info=exception)
 
     def _call(self, callback: Callable[..., object] | None, *args: Any) -> None:
         if callback is None or self._callbacks_disabled:

@@ -90,9 +90,12 @@ class ConnectionInfo(_Native):
             state = self.status.name
         except WrongProcess:
             state = "of the parent process"
-        # Such texts come into logs, and a query may hold secrets.
+        return f"<{self._name} {self.id} {self.uri} {state}>"
+
+    def log_name(self) -> str:
+        """Return what it is called in logs: the query of its URI may hold secrets."""
         uri, query, _ = self.uri.partition("?")
-        return f"<{self._name} {self.id} {uri}{query and '?...'} {state}>"
+        return f"<{self._name} {self.id} {uri}{query and '?...'} {self.status.name}>"
 
     @property
     def endpoint(self) -> Endpoint:

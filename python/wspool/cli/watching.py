@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import select
@@ -128,6 +129,8 @@ def _ignore(connection: Connection, problem: BaseException) -> None:
 
 def run_top(arguments: argparse.Namespace) -> int:
     """Run ``wspool top``; returns the exit code."""
+    # What the log would say of attempts stands in the table.
+    logging.getLogger("wspool.reconnect").addHandler(logging.NullHandler())
     try:
         from .table import plain_text
     except ImportError:
