@@ -48,8 +48,9 @@ FLAT = 1.15
 #: What `dedup` needs for each name that it knows, as measured. It knows up to 65,536 of a feed,
 #: which do not come together in a few minutes: that growth is no leak.
 NAME_BYTES = 90
-#: Seconds that a message may have been on its way when the last bytes before it came.
-ON_ITS_WAY = 1.5
+#: Seconds that a message may have been on its way when the last bytes before it came: a way that is
+#: a black hole for longer is found by pings.
+ON_ITS_WAY = soak_client.OPTIONS["ping_interval"] + soak_client.OPTIONS["ping_timeout"] + 1.0
 _MIB = 2**20
 
 
@@ -288,13 +289,23 @@ def not_given(runs: list[tuple[int, int]], spans: list[tuple[int, int]]) -> int:
 
 def outside_gaps(
     missing: list[tuple[int, int]], times: list[float], gaps: list[tuple[float, float]]
-) -> int:
-    """Count missing numbers that were sent at a time of which no gap was told."""
-    return sum(
-        not any(since - ON_ITS_WAY <= times[number - 1] <= until for since, until in gaps)
-        for first, last in missing
-        for number in range(first, last + 1)
-    )
+) -> tuple[int, float]:
+    """Count missing numbers that were sent at a time of which no gap was told.
+
+    Returns that, and how long before the beginning of its gap one was sent at most: it was on its
+    way when the last bytes came.
+    """
+    count = 0
+    longest = 0.0
+    for first, last in missing:
+        for number in range(first, last + 1):
+            at = times[number - 1]
+            before = min((since - at for since, until in gaps if until >= at), default=None)
+            if before is None or before > ON_ITS_WAY:
+                count += 1
+            if before is not None:
+                longest = max(longest, before)
+    return count, longest
 
 
 def soak(seconds: float, connections: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -371,11 +382,14 @@ def judge(
 ) -> dict[str, Any]:
     """Compare what came with the server's record, and look at what must be flat."""
     kinds: dict[str, Counter[str]] = {}
+    longest = 0.0
     for one in received:
         spans, times = record[one["feed"]]
         runs = soak_servers.joined(sorted(pairs_of(one["runs"])))
         gaps = pairs_of(one["gaps"])
         missing = [(before + 1, after - 1) for (_, before), (after, _) in itertools.pairwise(runs)]
+        outside, before = outside_gaps(missing, times, gaps)
+        longest = max(longest, 0.0 if one["slow"] else before)
         counts = kinds.setdefault(one["kind"], Counter())
         counts.update(
             feeds=1,
@@ -386,7 +400,7 @@ def judge(
             missing=sum(last - first + 1 for first, last in missing),
             # How long what a slow consumer has not read had waited is not known: gaps begin
             # when the last bytes were read. Where they stand is looked at all the same.
-            outside_gaps=0 if one["slow"] else outside_gaps(missing, times, gaps),
+            outside_gaps=0 if one["slow"] else outside,
             twice=one["count"] - sum(last - first + 1 for first, last in runs),
             unknown=not_given(runs, spans),
             errors=bool(one["error"]),
@@ -413,7 +427,12 @@ def judge(
     for name, (before, after) in flat.items():
         if after > FLAT * before:
             problems.append(f"{name}: not flat, {before:.0f} and in the last quarter {after:.0f}")
-    return {"kinds": {k: dict(v) for k, v in kinds.items()}, "flat": flat, "problems": problems}
+    return {
+        "kinds": {kind: dict(counts) for kind, counts in kinds.items()},
+        "longest_before_gap": longest,
+        "flat": flat,
+        "problems": problems,
+    }
 
 
 def _ticks(seconds: float, every: float) -> Iterator[float]:
@@ -450,6 +469,10 @@ def table_of(result: dict[str, Any]) -> str:
         lines.append(
             f"{name:<18} {before / unit:9.1f} before, {after / unit:9.1f} in the last quarter"
         )
+    lines.append(
+        "What is missing was sent at most "
+        f"{result['longest_before_gap']:.1f} s before the last bytes that came before its gap."
+    )
     before, after = flatness(result["samples"], "rss")
     lines.append(
         f"With what dedup knows, memory was {before / _MIB:.1f} MiB in the second quarter and "

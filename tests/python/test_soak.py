@@ -87,7 +87,7 @@ def test_what_must_not_be_is_noticed(numbers, problems):
     [
         ((7, 103, 107), []),
         ((7, 103, 104.5), ["callbacks: outside_gaps is 2"]),
-        ((7, 107.8, 108), ["callbacks: outside_gaps is 3"]),
+        ((7, 113.5, 114), ["callbacks: outside_gaps is 2"]),
         ((2, 103, 107), ["callbacks: jumps is 1"]),
     ],
 )

@@ -361,7 +361,9 @@ class RecordingServer:
                     connection.transport.abort()
             else:
                 open_ones = [c for c in self._by_connection if c.state is State.OPEN]
-                await asyncio.gather(*(c.close(code) for c in open_ones))
+                closing = [self._loop.create_task(c.close(code)) for c in open_ones]
+                # One that cannot write, because nothing comes through, does not end by itself.
+                await asyncio.wait([*closing, self._loop.create_task(asyncio.sleep(0))], timeout=3)
             for connection in [*self._by_connection]:
                 connection.transport.abort()
             # And those whose request does not come: a black hole may be between us.
