@@ -641,8 +641,9 @@ def test_redundancy(server):
             one = next(record for record in server.connections if record.is_open)
             server.abort(one.number)
             wait_until(lambda times=times: len(feed.events(Opened)) == 2 + times)
-        before = len(feed.items)
-        wait_until(lambda: len(feed.items) > before + 50)
+            # So that the one that stays has received something since the other is there.
+            before = len(feed.items)
+            wait_until(lambda before=before: len(feed.items) > before + 50)
         assert feed.ws.stats.duplicates > 50
     assert feed.events(Gap) == []
     received = numbers(feed.items)
@@ -653,6 +654,8 @@ def test_redundancy_that_loses_both(server):
     """Then there is a gap, told once."""
     with Taker(server.uri + "/feed/a", redundancy=2, dedup="/u") as feed:
         wait_until(lambda: len(feed.events(Opened)) == 2)
+        before = len(feed.items)
+        wait_until(lambda: len(feed.items) > before + 50)
         server.abort_all()
         wait_until(lambda: len(feed.events(Opened)) == 4)
     assert len(feed.events(Gap)) == 1
