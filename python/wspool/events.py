@@ -196,7 +196,8 @@ class Gap:
     generation: int
     """Of the connection that follows."""
     since: datetime
-    """When the last bytes of the lost connection came, in UTC."""
+    """When the last bytes of the lost connection came, in UTC. What was on its way to us at that
+    moment may be missing as well."""
     until: datetime
     """When the next one was ready."""
     attempt: int
@@ -223,6 +224,7 @@ class Closed:
 
 
 Event: TypeAlias = Opened | Gap | Closed
+"""What may happen to a feed; ``isinstance(item, wspool.Event)`` tells it from a message."""
 
 
 def event_of(*core: Any) -> Event:

@@ -561,7 +561,7 @@ opening read_answer(std::string_view bytes, const offer& offered) {
             if (!is_complete) lines.emplace_back();
         }
         answer.end = opening::end_e::BROKEN;
-        if (at - begin > most_head) return answer;
+        if (at > most_head) return answer;  // the bound is of all answers together
         if (!is_complete) {
             const bool is_http = at - begin < 5 || bytes.substr(begin, 5) == "HTTP/";
             if (is_http) answer.end = opening::end_e::WAITING;

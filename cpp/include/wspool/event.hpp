@@ -16,7 +16,9 @@ struct event_t {
     std::uint32_t generation = 0;  ///< of the connection; of GAP that which follows
     /// Unix time in nanoseconds: when it was ready or had ended; of GAP its end.
     std::int64_t time_ns = 0;
-    std::int64_t since_ns = 0;  ///< GAP: when the last bytes of the lost connection came
+    /// GAP: when the last bytes of the lost connection came. What was on its way at that moment may
+    /// be missing as well.
+    std::int64_t since_ns = 0;
     unsigned attempt = 0;       ///< OPENED and GAP: attempts it took, from 1
     std::uint16_t code = 0;     ///< CLOSED: the peer's close code, 1006 without
     std::string reason;         ///< CLOSED: why it ended; GAP: the same
