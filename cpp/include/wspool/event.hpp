@@ -19,9 +19,9 @@ struct event_t {
     /// GAP: when the last bytes of the lost connection came. What was on its way at that moment may
     /// be missing as well.
     std::int64_t since_ns = 0;
-    unsigned attempt = 0;       ///< OPENED and GAP: attempts it took, from 1
-    std::uint16_t code = 0;     ///< CLOSED: the peer's close code, 1006 without
-    std::string reason;         ///< CLOSED: why it ended; GAP: the same
+    unsigned attempt = 0;    ///< OPENED and GAP: attempts it took, from 1
+    std::uint16_t code = 0;  ///< CLOSED: the peer's close code, 1006 without
+    std::string reason;      ///< CLOSED: why it ended; GAP: the same
 };
 
 }  // namespace wspool
