@@ -160,7 +160,7 @@ void feed::Resume_reading() {
     loop_->post([self = self()] {
         for (const auto& link : self->links_) link->resume_reading();
         if (!std::exchange(self->retire_when_resumed_, false)) return;
-        if (const auto old = self->replaced_.lock()) old->retire();
+        self->retire_replaced();
     });
 }
 
