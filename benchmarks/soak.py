@@ -303,7 +303,7 @@ def outside_gaps(
             before = min((since - at for since, until in gaps if until >= at), default=None)
             if before is None or before > ON_ITS_WAY:
                 count += 1
-            if before is not None:
+            else:
                 longest = max(longest, before)
     return count, longest
 

@@ -199,10 +199,10 @@ void feed::lost(feed_link& link, const session& ended) {
     if (sink_) sink_->On_interrupted();
     update_status();
     emit_closed(link.generation(), ended, link.is_retired());
-    // A gap begins when the last connection is lost, and not if a successor holds what follows;
-    // but only a close frame says that all that was sent before has come.
+    // A gap begins when the last connection is lost, and not if a successor holds what follows.
     const auto received = ended.Received_close();
-    const bool is_followed = successor_ && successor_->is_holding() && received && !link.is_cut();
+    const bool is_followed =
+        received && !link.is_cut() && is_followed_by_successor(ended, *received);
     if (phase_ == phase_e::RUNNING && !(none_left && is_followed)) {
         loss_t loss{statistics.last_received_ns,
                     received ? "close frame " + std::to_string(received->code) +
@@ -215,6 +215,14 @@ void feed::lost(feed_link& link, const session& ended) {
             tell_if_silent(loss);
     }
     if (is_being_replaced(link)) successor_->take_over();
+}
+
+/// Whether the successor has what the peer has not sent over the old connection any more. Only the
+/// answer to our close frame says so: the peer got that when this successor was there already. A
+/// close frame of the peer's own may have been sent before.
+bool feed::is_followed_by_successor(const session& ended, const close_frame_t& received) const {
+    return successor_ && successor_->is_holding() && retired_for_ == successor_->generation() &&
+           !ended.Received_close_first() && (received.code == 1000 || received.code == 1005);
 }
 
 /// A connection is lost of which nothing has come since before the others were ready: it was open,
@@ -252,6 +260,7 @@ bool feed::replace(feed_link& link) {
     if (phase_ != phase_e::RUNNING || successor_ || !link.is_ready()) return false;
     successor_ = std::make_shared<feed_link>(self(), &link);
     replaced_ = link.shared_from_this();
+    retired_for_ = 0;
     links_.push_back(successor_);
     const auto started = successor_;  // it may end at once
     started->start();
@@ -269,8 +278,16 @@ void feed::succeeding() {
     if (old->connection()->is_paused()) {
         retire_when_resumed_ = true;
     } else {
-        old->retire();
+        retire_replaced();
     }
+}
+
+void feed::retire_replaced() {
+    const auto old = replaced_.lock();
+    if (!old) return;
+    // Where a successor was lost meanwhile, the next one came after the close frame.
+    if (retired_for_ == 0 && successor_) retired_for_ = successor_->generation();
+    old->retire();
 }
 
 void feed::log(log_c::level_e level, const std::string& text) {

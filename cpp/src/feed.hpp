@@ -134,6 +134,9 @@ private:
     };
 
     void emit(const event_t& event);
+    [[nodiscard]] bool is_followed_by_successor(const session& ended,
+                                                const close_frame_t& received) const;
+    void retire_replaced();
     void tell_if_silent(const loss_t& loss);
     void emit_closed(std::uint32_t generation, const session& ended, bool is_replaced);
     void end();
@@ -179,7 +182,8 @@ private:
     std::shared_ptr<feed_link> successor_;  // one of links_
     std::weak_ptr<feed_link> replaced_;     // by the successor
     bool retire_when_resumed_ = false;
-    bool is_full_ = false;  // the sink has said PAUSE
+    bool is_full_ = false;           // the sink has said PAUSE
+    std::uint32_t retired_for_ = 0;  // generation of the successor for which it was closed
     std::unique_ptr<first_arrivals> arrivals_;
     phase_e phase_ = phase_e::RUNNING;
     std::uint32_t generations_ = 0;

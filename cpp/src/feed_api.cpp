@@ -174,8 +174,7 @@ void feed::Resume_reading() {
         for (const auto& link : self->links_) link->resume_reading();
         if (!std::exchange(self->retire_when_resumed_, false)) return;
         // What it waited for may be lost by now.
-        if (!self->successor_ || !self->successor_->is_holding()) return;
-        if (const auto old = self->replaced_.lock()) old->retire();
+        if (self->successor_ && self->successor_->is_holding()) self->retire_replaced();
     });
 }
 

@@ -188,7 +188,7 @@ class Gap:
     """What was sent between two moments may be missing. ``Opened`` follows.
 
     There is none while another connection of the feed was open (``redundancy``), nor where a
-    connection was replaced (``replace_after``) and has ended with a close frame. If it turns out
+    connection was replaced (``replace_after``) and has answered our close frame. If it turns out
     that the other connection was silent meanwhile, it is told late: with the end of that one, and
     without an ``Opened``.
     """

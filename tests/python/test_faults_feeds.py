@@ -359,6 +359,37 @@ class TestThroughProxy:
             assert feed.items.index(gap) + 1 == feed.items.index(feed.events(Opened)[1])
             assert gap.generation == 2
 
+    def test_connection_that_the_server_closes_while_it_is_replaced(self, server):
+        """A close frame of the server's own may be older than the successor: then there is a gap.
+
+        It comes late, when the successor is there; what was sent in between went to neither.
+        """
+
+        def work(feed):
+            feed.wait_more()
+            (old,) = feed.fault.connections
+            old.black_hole("down")
+            of_feed = [record for record in server.connections if feed.name in record.path]
+            assert server.close_one(of_feed[0].number, 1012) == 1
+            wait_until(
+                lambda: any(
+                    record.is_open and record.number > of_feed[0].number
+                    for record in server.connections
+                    if feed.name in record.path
+                )
+            )
+            old.restore()
+            feed.wait_opened(2)
+            feed.wait_more()
+
+        with all_kinds(server, replace_after=0.6, dedup="/u", ping_interval=20) as feeds:
+            at_once(feeds, work)
+        for found in checked(server, feeds).values():
+            assert found.missing != []
+        for feed in feeds.all:
+            assert feed.events(Gap)[0].generation == 2
+            assert "1012" in feed.events(Gap)[0].reason
+
     def test_silent_connection_that_stood_in(self, server):
         """Of two connections one is silent while the other is lost: that is a gap, told late.
 
