@@ -450,7 +450,8 @@ class TestThroughProxy:
             # A stream's rows are in batches, which are counted otherwise.
             if feed.name != "stream":
                 # What was read at once may go over the bound.
-                assert bound <= feed.waited.queue_messages < 3 * bound, feed
+                # The one that its consumer holds does not wait any more.
+                assert bound - 1 <= feed.waited.queue_messages < 3 * bound, feed
                 assert feed.waited.queue_bytes < 50 * feed.waited.queue_messages
                 assert 0.5 < feed.waited.queue_age < PATIENCE
 
