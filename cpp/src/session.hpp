@@ -337,7 +337,7 @@ private:
     asio::steady_timer keepalive_timer_;
     std::int64_t last_received_ = 0;
     std::int64_t next_ping_ = 0;
-    std::int64_t keepalive_due_ = 0;  // when the timer fires; 0: it is not under way
+    std::int64_t keepalive_due_ = 0;  // when the timer fires
     std::int64_t pong_deadline_ = 0;  // 0: none
     std::int64_t pinged_at_ = 0;
     std::int64_t last_data_ = 0;     // when the last message came, or reading went on

@@ -50,6 +50,10 @@ void session::arm_keepalive() {
     if (options_.idle_timeout.count() > 0 && !paused_) {
         due = std::min(due, last_data_ + nanoseconds(options_.idle_timeout));
     }
+    if (options_.log && paused_since_ != 0 && !told_slow_) {
+        due = std::min(due, paused_since_ + slow_after);
+    }
+    keepalive_due_ = due;
     keepalive_timer_.expires_after(std::chrono::nanoseconds(std::max<std::int64_t>(due - now, 0)));
     keepalive_timer_.async_wait([self = self()](std::error_code cancelled) {
         if (!cancelled) self->keepalive_due();
@@ -118,10 +122,7 @@ void session::watch_pause() {
 
 /// A pause that lasts is the consumer's, not the peer's, and is told as that, once.
 void session::tell_slow_consumer(std::int64_t now) {
-    if (!paused_ || resting_ || told_slow_ || paused_since_ == 0 ||
-        now - paused_since_ < slow_after) {
-        return;
-    }
+    if (paused_since_ == 0 || told_slow_ || now - paused_since_ < slow_after) return;
     told_slow_ = true;
     log(log_c::level_e::WARNING, "slow consumer: nothing has been read from " + log_name() +
                                      " for " +
@@ -157,6 +158,7 @@ bool session::on_ping() { return may_answer_ping(); }
 
 /// An answer stands for all pings sent before the one it names (RFC 6455 section 5.5.3).
 void session::on_pong(std::string_view payload) {
+    const std::int64_t now = runtime::steady_now();
     std::vector<ping_t> answered;
     {
         const std::lock_guard lock(out_mutex_);
@@ -166,14 +168,10 @@ void session::on_pong(std::string_view payload) {
         if (named == pings_.end()) return;  // unsolicited
         std::move(pings_.begin(), named + 1, std::back_inserter(answered));
         pings_.erase(pings_.begin(), named + 1);
-    }
-    const std::int64_t now = runtime::steady_now();
-    latency_ns_.store(now - answered.back().sent);
-    {
-        const std::lock_guard lock(out_mutex_);
         if (!round_trips_) round_trips_ = std::make_unique<round_trips_t>();
         round_trips_->add(now - answered.back().sent);
     }
+    latency_ns_.store(now - answered.back().sent);
     pong_deadline_ = 0;
     for (ping_t& ping : answered) {
         answer_ping(std::move(ping.on_pong), std::chrono::nanoseconds(now - ping.sent));

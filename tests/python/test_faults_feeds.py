@@ -449,9 +449,9 @@ class TestThroughProxy:
             assert [gap.reason for gap in feed.events(Gap)] == ["connection lost: " + RESET] * 2
             # A stream's rows are in batches, which are counted otherwise.
             if feed.name != "stream":
-                # What was read at once may go over the bound.
-                # The one that its consumer holds does not wait any more.
-                assert bound - 1 <= feed.waited.queue_messages < 3 * bound, feed
+                # What was read at once may go over the bound. One was waiting when reading stopped
+                # that the consumer holds by now.
+                assert bound <= feed.waited.queue_messages + 1 < 3 * bound, feed
                 assert feed.waited.queue_bytes < 50 * feed.waited.queue_messages
                 assert 0.5 < feed.waited.queue_age < PATIENCE
 
@@ -555,10 +555,10 @@ def test_dead_peer_of_a_paused_consumer():
             at_once(feeds, lambda feed: feed.wait_more())
         checked(server, feeds, slow=True)
     print(f"told after {took:.1f} s")
-    assert took < 22 + 30
+    assert took < 22 + 5
     for feed in feeds.all:
         check_sequence(feed)
-        assert feed.events(Gap)[0].reason
+        assert feed.events(Gap)[0].reason == "the peer's system does not answer any more"
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import re
 import threading
 import time
 
@@ -278,12 +279,17 @@ def test_idle_timeout_does_not_count_a_slow_consumer():
             received += len(ws.recv_many(timeout=20))
 
 
-def test_slow_consumer_is_told_as_such(caplog):
-    """The log says that the consumer is slow, and not that a ping timed out."""
+@pytest.mark.parametrize("pings", [(0.2, 0.2), (None, None)])
+def test_slow_consumer_is_told_as_such(caplog, pings):
+    """The log says that the consumer is slow, and not that a ping timed out.
+
+    As soon when nothing else is due, as without pings: not when it happens to be looked.
+    """
+    interval, timeout = pings
 
     async def main():
         async with wspool.aio.connect(
-            server.uri, max_queue=(10, 5), ping_interval=0.2, ping_timeout=0.2, proxy=None
+            server.uri, max_queue=(10, 5), ping_interval=interval, ping_timeout=timeout, proxy=None
         ) as ws:
             deadline = time.monotonic() + 20
             while "slow consumer" not in caplog.text:
@@ -295,3 +301,7 @@ def test_slow_consumer_is_told_as_such(caplog):
     with wspool.testing.replay(["x" * 1000], repeat=20_000) as server:
         asyncio.run(main())
     assert "ping timeout" not in caplog.text
+    (seconds,) = re.findall(
+        r"slow consumer: .* for (\d+) s, because the queue is full", caplog.text
+    )
+    assert 5 <= int(seconds) < 15
