@@ -36,6 +36,7 @@ set(WSPOOL_CORE_SOURCES
   src/acknowledgements.cpp
   src/attempt_gate.cpp
   src/callbacks_listener.cpp
+  src/connection_base.cpp
   src/endpoint.cpp
   src/endpoint_core.cpp
   src/endpoint_pool.cpp

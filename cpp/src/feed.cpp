@@ -6,7 +6,6 @@
 
 #include "endpoint_core.hpp"
 #include "log.hpp"
-#include "process.hpp"
 #include "protocol/uri.hpp"
 #include "transport/background.hpp"
 
@@ -24,17 +23,10 @@ std::string without_credentials(const std::string& uri) {
 
 feed::feed(std::shared_ptr<endpoint_core> core, int id, std::string uri, options_t options,
            std::shared_ptr<const tls_context_c> tls, consumer_t consumer)
-    : core_(std::move(core)),
-      loop_(core_->loop),
-      id_(id),
-      process_(process_generation()),
+    : connection_base(std::move(core), id, without_credentials(uri), std::move(options),
+                      std::move(consumer)),
       uri_(std::move(uri)),
-      uri_text_(without_credentials(uri_)),
-      options_(std::move(options)),
-      tls_(std::move(tls)),
-      has_sink_(consumer.sink != nullptr),
-      listener_(std::move(consumer.listener)),
-      sink_(std::move(consumer.sink)) {
+      tls_(std::move(tls)) {
     if (!options_.dedup.empty()) arrivals_ = std::make_unique<first_arrivals>(options_.dedup);
 }
 
@@ -130,14 +122,15 @@ error_ptr feed::make_session(const attempt_t& attempt, std::shared_ptr<feed_link
 }
 
 void feed::connecting(const std::shared_ptr<session>& one) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(state_mutex_);
     if (sessions_.empty()) latest_ = one;
 }
 
 void feed::failed(const session* attempt, const error_c& error) {
     const bool is_closing = phase_ != phase_e::RUNNING;
-    const std::lock_guard lock(mutex_);
-    if (attempt != nullptr) retired_.add(attempt->Get_statistics());
+    const auto statistics = attempt != nullptr ? attempt->Get_statistics() : statistics_t();
+    const std::lock_guard lock(state_mutex_);
+    retired_.add(statistics);
     if (heir_.get() == attempt) heir_.reset();
     if (!is_closing) ++failures_;  // else it was given up
     // While another connection is there nothing is wrong, and what was open has been closed.
@@ -149,7 +142,7 @@ void feed::failed(const session* attempt, const error_c& error) {
 void feed::ready(feed_link& link, unsigned attempts) {
     generation_.store(link.generation());
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(state_mutex_);
         latest_ = link.connection();
         sessions_.push_back(latest_);
         if (heir_ == latest_) heir_.reset();
@@ -185,7 +178,7 @@ void feed::lost(feed_link& link, const session& ended) {
     const auto error = ended.Get_error();
     bool none_left = false;
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(state_mutex_);
         retired_.add(statistics);
         sessions_.erase(std::remove_if(sessions_.begin(), sessions_.end(),
                                        [&](const auto& one) { return one.get() == &ended; }),
@@ -271,7 +264,7 @@ void feed::succeeding() {
     const auto old = replaced_.lock();
     if (!old || !old->is_ready()) return successor_->take_over();
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(state_mutex_);
         heir_ = successor_->connection();
     }
     // A connection that is being closed cannot push back any more, so a slow consumer comes first.
@@ -376,11 +369,6 @@ sink_c::verdict_e feed::noted(sink_c::verdict_e verdict) {
     return verdict;
 }
 
-bool feed::is_backlog_full() const {
-    return aside_messages_.load() >= options_.queue.messages ||
-           aside_bytes_.load() >= options_.queue.bytes;
-}
-
 void feed::rested() {
     if (sink_) sink_->On_rested();
 }
@@ -395,35 +383,15 @@ void feed::closing() {
 
 // --- delivering
 
-void feed::deliver(const message_view_t* messages, std::size_t count) noexcept {
-    guarded([&] {
-        if (!gate_.is_shut()) listener_->On_messages(*this, messages, count);
-    });
-}
-
 void feed::set_aside(std::size_t messages, std::size_t bytes) {
-    if (aside_messages_.fetch_add(messages) == 0) aside_since_ns_.store(runtime::unix_now());
-    aside_bytes_.fetch_add(bytes);
+    add_to_backlog(messages, bytes, runtime::unix_now());
     if (!is_backlog_full()) return;
     for (const auto& link : links_) link->pause_reading();
-}
-
-void feed::caught_up(std::size_t messages, std::size_t bytes) {
-    const std::size_t left_messages = aside_messages_.fetch_sub(messages) - messages;
-    const std::size_t left_bytes = aside_bytes_.fetch_sub(bytes) - bytes;
-    if (left_messages > options_.queue.low_messages || left_bytes > options_.queue.bytes / 4)
-        return;
-    Resume_reading();
 }
 
 websocketpp::connection_hdl feed::handle() const {
     const auto one = current();
     return one ? one->handle() : websocketpp::connection_hdl();
-}
-
-void feed::report(std::exception_ptr exception) noexcept {
-    callback_errors_.fetch_add(1, std::memory_order_relaxed);
-    if (listener_) listener_->On_error(*this, std::move(exception));
 }
 
 // --- the end
@@ -441,7 +409,7 @@ void feed::end() {
     if (phase_ == phase_e::ENDED) return;
     phase_ = phase_e::ENDED;
     status_.store(has_been_open_ ? status_e::CLOSED : status_e::FAILED);
-    if (sink_) return announce_end();
+    if (sink_) return conclude();
     loop_->turn().add([self = self()] {
         self->guarded([&] {
             if (self->status_.load() == status_e::FAILED) {
@@ -456,26 +424,8 @@ void feed::end() {
             self->listener_->On_close(*self, received ? received->code : std::uint16_t{1006},
                                       received ? received->reason : std::string());
         });
-        self->announce_end();
+        self->conclude();
     });
-}
-
-/// After the last callback; on the delivering thread, with a sink on the loop's.
-void feed::announce_end() {
-    const auto keep = self();
-    if (sink_) {
-        {
-            const std::lock_guard lock(mutex_);
-            retired_.dropped = sink_->Dropped_messages();
-        }
-        sink_->On_end();
-        sink_.reset();
-    }
-    listener_.reset();
-    core_->remove(id_);
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-    ended_changed_.notify_all();
 }
 
 }  // namespace wspool::detail

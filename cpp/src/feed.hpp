@@ -16,8 +16,6 @@
 #include "connection_base.hpp"
 #include "feed_link.hpp"
 #include "first_arrivals.hpp"
-#include "runtime/callback_gate.hpp"
-#include "runtime/delivery.hpp"
 #include "session.hpp"
 #include "wspool/options.hpp"
 #include "wspool/record_picker.hpp"
@@ -31,13 +29,14 @@ namespace wspool::detail {
 /// goes on to the one sink or listener that the user gave.
 ///
 /// Who owns what:
-/// - the loop's thread: the links, the sink, what has happened so far;
-/// - mutex_: what is kept for questions from other threads;
-/// - atomics: status, generation, the backlog of a stalled listener.
+/// - the loop's thread: the links, what has happened so far;
+/// - state_mutex_: what is kept for questions from other threads;
+/// - atomics: the generation.
+/// What every connection has is in the base.
 /// No lock is held while user code runs.
 ///
 /// feed_api.cpp is the part that any thread may call.
-class feed final : public connection_base, public runtime::consumer {
+class feed final : public connection_base {
 public:
     feed(std::shared_ptr<endpoint_core> core, int id, std::string uri, options_t options,
          std::shared_ptr<const tls_context_c> tls, consumer_t consumer);
@@ -46,10 +45,6 @@ public:
     std::shared_ptr<feed> self() { return std::static_pointer_cast<feed>(shared_from_this()); }
 
     // metadata_c; any thread
-    int Get_id() const noexcept override { return id_; }
-    const std::string& Get_uri() const noexcept override { return uri_text_; }
-    status_e Get_status() const noexcept override { return status_.load(); }
-    std::shared_ptr<const error_c> Get_error() const override;
     error_ptr Send(std::string_view message, bool is_text,
                    std::optional<std::chrono::nanoseconds> wait) override;
     error_ptr Send_fragment(std::string_view payload, bool is_text, bool is_first, bool is_final,
@@ -59,10 +54,7 @@ public:
     error_ptr Close(std::uint16_t code, std::string_view reason) override;
     error_ptr Fail(std::uint16_t code, std::string_view reason) override;
     void Abort() override;
-    bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout) override;
     void Resume_reading() override;
-    void Disable_callbacks() override;
-    bool Callbacks_disabled() const noexcept override { return gate_.is_shut(); }
     std::optional<close_frame_t> Received_close() const override;
     std::optional<close_frame_t> Sent_close() const override;
     bool Received_close_first() const override;
@@ -78,12 +70,9 @@ public:
 
     // connection_base; delivering thread
     [[nodiscard]] websocketpp::connection_hdl handle() const override;
-    void report(std::exception_ptr exception) noexcept override;
 
     // runtime::consumer
-    void deliver(const message_view_t* messages, std::size_t count) noexcept override;
     void set_aside(std::size_t messages, std::size_t bytes) override;
-    void caught_up(std::size_t messages, std::size_t bytes) override;
 
     // Lifecycle; loop thread
     void start();
@@ -140,41 +129,24 @@ private:
     void tell_if_silent(const loss_t& loss);
     void emit_closed(std::uint32_t generation, const session& ended, bool is_replaced);
     void end();
-    void announce_end();
     void run_user_code(std::function<void()> call);
     template <typename Call, typename Thrown>
     void call_user_code(Call&& call, Thrown&& thrown) noexcept;
     void update_status();
-    void set_error(std::shared_ptr<const error_c> error);
     [[nodiscard]] std::shared_ptr<session> current() const;
     [[nodiscard]] std::shared_ptr<session> heir() const;
     [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
     template <typename SendOne>
     error_ptr send_to_all(SendOne&& send);
     error_ptr begin_closing(std::uint16_t code, std::string_view reason, bool is_failure);
-    error_ptr not_open() const;
-    [[nodiscard]] bool is_backlog_full() const;
+    [[nodiscard]] error_ptr not_open() const;
     sink_c::verdict_e hand_to_listener(const message_view_t* messages, std::size_t count,
                                        bool in_block);
     sink_c::verdict_e noted(sink_c::verdict_e verdict);
-    template <typename Call>
-    void guarded(Call&& call) noexcept {
-        gate_.pass(std::forward<Call>(call), [this] { report(std::current_exception()); });
-    }
 
-    const std::shared_ptr<endpoint_core> core_;
-    const std::shared_ptr<runtime::loop> loop_;
-    const int id_;
-    const unsigned process_;
     const std::string uri_;  // as given, for attempts
-    const std::string uri_text_;
-    const options_t options_;
     const std::shared_ptr<const tls_context_c> tls_;
-    const bool has_sink_;
-    std::shared_ptr<listener_c> listener_;  // loop thread, and the delivering one
-    std::shared_ptr<sink_c> sink_;          // loop thread
 
-    std::atomic<status_e> status_{status_e::CONNECTING};
     std::atomic<std::uint32_t> generation_{0};  // of the connection that was ready last
 
     // Loop thread
@@ -192,24 +164,14 @@ private:
     std::optional<loss_t> loss_;  // while nothing is ready
     std::vector<message_view_t> firsts_;
 
-    // For questions from other threads
-    mutable std::mutex mutex_;
-    std::condition_variable ended_changed_;
+    // For questions from other threads; guarded by state_mutex_
     std::vector<std::shared_ptr<session>> sessions_;  // those that are ready
     std::shared_ptr<session> latest_;                 // the one that was made last, or was open
     std::shared_ptr<session> heir_;                   // of a successor that holds what it receives
     statistics_t retired_;                            // of connections that have ended
     std::uint64_t reconnects_ = 0;
     std::uint64_t failures_ = 0;  // of attempts
-    std::shared_ptr<const error_c> error_;
     std::optional<close_frame_t> closing_with_;
-    bool ended_ = false;
-
-    runtime::callback_gate gate_;
-    std::atomic<std::size_t> aside_messages_{0};
-    std::atomic<std::size_t> aside_bytes_{0};
-    std::atomic<std::int64_t> aside_since_ns_{0};  // Unix time; of the oldest, about
-    std::atomic<std::uint64_t> callback_errors_{0};
     std::atomic<std::uint64_t> duplicates_{0};
 };
 

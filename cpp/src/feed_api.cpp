@@ -4,70 +4,34 @@
 
 #include "endpoint_core.hpp"
 #include "feed.hpp"
-#include "process.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/utf8.hpp"
 
 namespace wspool::detail {
 
-namespace {
-
-error_ptr make_error(error_e code, std::string message) {
-    return std::make_unique<error_c>(code, std::move(message));
-}
-
-error_ptr wrong_process() {
-    return make_error(error_e::WRONG_PROCESS,
-                      "this connection belongs to the process before fork()");
-}
-
-}  // namespace
-
 std::shared_ptr<session> feed::current() const {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(state_mutex_);
     return latest_;
 }
 
 std::vector<std::shared_ptr<session>> feed::open_sessions() const {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(state_mutex_);
     return sessions_;
 }
 
 std::shared_ptr<session> feed::heir() const {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(state_mutex_);
     return heir_;
 }
 
-std::shared_ptr<const error_c> feed::Get_error() const {
-    const std::lock_guard lock(mutex_);
-    return error_;
-}
-
-void feed::set_error(std::shared_ptr<const error_c> error) {
-    const std::lock_guard lock(mutex_);
-    error_ = std::move(error);
-}
-
 error_ptr feed::not_open() const {
-    if (process_ != process_generation()) return wrong_process();
-    switch (status_.load()) {
-        case status_e::OPENED:
-        case status_e::CONNECTING:
-            return make_error(error_e::INVALID_STATE, "the feed is not connected at the moment");
-        case status_e::CLOSING:
-            return make_error(error_e::INVALID_STATE, "the connection is closing");
-        case status_e::FAILED:
-            return make_error(error_e::CLOSED, "the connection could not be opened");
-        case status_e::CLOSED:
-            break;
-    }
-    return make_error(error_e::CLOSED, "the connection is closed");
+    return connection_base::not_open("the feed is not connected at the moment");
 }
 
 /// To every connection that is open: with `redundancy` the peers must know the same.
 template <typename SendOne>
 error_ptr feed::send_to_all(SendOne&& send) {
-    if (process_ != process_generation()) return wrong_process();
+    if (in_other_process()) return wrong_process();
     if (status_.load() != status_e::OPENED) return not_open();
     error_ptr failed;
     bool sent = false;
@@ -103,7 +67,7 @@ error_ptr feed::Send_fragment(std::string_view payload, bool is_text, bool is_fi
 }
 
 error_ptr feed::Ping(std::string_view payload, on_pong_t on_pong) {
-    if (process_ != process_generation()) return wrong_process();
+    if (in_other_process()) return wrong_process();
     const auto one = current();
     if (status_.load() != status_e::OPENED || !one) return not_open();
     if (has_sink_ || !on_pong) return one->Ping(payload, std::move(on_pong));
@@ -125,14 +89,14 @@ error_ptr feed::Fail(std::uint16_t code, std::string_view reason) {
 }
 
 error_ptr feed::begin_closing(std::uint16_t code, std::string_view reason, bool is_failure) {
-    if (process_ != process_generation()) return wrong_process();
+    if (in_other_process()) return wrong_process();
     if (auto error = protocol::check_close(code, reason)) return error;
     status_e expected = status_.load();
     do {
         if (expected != status_e::OPENED && expected != status_e::CONNECTING) return nullptr;
     } while (!status_.compare_exchange_weak(expected, status_e::CLOSING));
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(state_mutex_);
         if (expected == status_e::OPENED) closing_with_ = close_frame_t{code, std::string(reason)};
     }
     loop_->post([self = self(), code, text = std::string(reason), is_failure] {
@@ -146,29 +110,23 @@ error_ptr feed::begin_closing(std::uint16_t code, std::string_view reason, bool 
 }
 
 void feed::Abort() {
-    if (process_ != process_generation()) return;
+    if (in_other_process()) return;
     loop_->post([self = self()] {
         if (self->phase_ == phase_e::ENDED) return;
         self->phase_ = phase_e::CLOSING;
         if (self->status_.load() != status_e::FAILED) self->status_.store(status_e::CLOSING);
-        self->set_error(
-            std::make_shared<const error_c>(error_e::ABORTED, "the connection was aborted"));
+        {
+            const std::lock_guard lock(self->state_mutex_);
+            self->error_ =
+                std::make_shared<const error_c>(error_e::ABORTED, "the connection was aborted");
+        }
         if (self->links_.empty()) return self->end();
         for (const auto& link : std::vector(self->links_)) link->give_up();
     });
 }
 
-bool feed::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
-    std::unique_lock lock(mutex_);
-    const auto ended = [this] { return ended_; };
-    if (process_ != process_generation() || loop_->on_own_thread()) return ended_;
-    if (timeout) return ended_changed_.wait_for(lock, *timeout, ended);
-    ended_changed_.wait(lock, ended);
-    return true;
-}
-
 void feed::Resume_reading() {
-    if (process_ != process_generation()) return;
+    if (in_other_process()) return;
     loop_->post([self = self()] {
         self->is_full_ = false;
         for (const auto& link : self->links_) link->resume_reading();
@@ -176,12 +134,6 @@ void feed::Resume_reading() {
         // What it waited for may be lost by now.
         if (self->successor_ && self->successor_->is_holding()) self->retire_replaced();
     });
-}
-
-void feed::Disable_callbacks() {
-    gate_.shut();
-    if (process_ != process_generation() || loop_->delivering()) return;
-    gate_.wait_for_return();
 }
 
 // --- what the present connection knows, or the last one
@@ -195,7 +147,7 @@ std::optional<close_frame_t> feed::Sent_close() const {
     const auto one = current();
     auto sent = one ? one->Sent_close() : std::nullopt;
     if (sent || status_.load() != status_e::CLOSING) return sent;
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(state_mutex_);
     return closing_with_;
 }
 
@@ -238,7 +190,7 @@ statistics_t feed::Get_statistics() const {
     std::vector<std::shared_ptr<session>> open;
     statistics_t sum;
     {
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(state_mutex_);
         open = sessions_;
         sum = retired_;
         sum.reconnects = reconnects_;
@@ -246,12 +198,7 @@ statistics_t feed::Get_statistics() const {
     }
     for (const auto& one : open) sum.add(one->Get_statistics());
     // A stalled listener's backlog is the feed's own: it outlives the connection that it is of.
-    sum.waiting_messages += aside_messages_.load(std::memory_order_relaxed);
-    sum.waiting_bytes += aside_bytes_.load(std::memory_order_relaxed);
-    if (sum.waiting_messages != 0) {
-        sum.waiting_since_ns = aside_since_ns_.load(std::memory_order_relaxed);
-    }
-    sum.callback_errors += callback_errors_.load(std::memory_order_relaxed);
+    add_own_counts(sum);
     sum.duplicates = duplicates_.load(std::memory_order_relaxed);
     return sum;
 }

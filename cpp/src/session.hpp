@@ -19,8 +19,6 @@
 #include "protocol/deflate.hpp"
 #include "protocol/frame_reader.hpp"
 #include "protocol/uri.hpp"
-#include "runtime/callback_gate.hpp"
-#include "runtime/delivery.hpp"
 #include "runtime/loop.hpp"
 #include "transport/byte_buffer.hpp"
 #include "transport/connector.hpp"
@@ -33,14 +31,6 @@
 #include "wspool/sink.hpp"
 
 namespace wspool::detail {
-
-class endpoint_core;
-
-/// Who gets what happens on a connection: one of the two.
-struct consumer_t {
-    std::shared_ptr<listener_c> listener;  ///< user code, called by the thread that delivers
-    std::shared_ptr<sink_c> sink;          ///< native, called right at the read
-};
 
 /// One connection: what metadata_c promises, the I/O behind websocketpp's transport policy, and
 /// the sink of the frame reader.
@@ -56,9 +46,7 @@ struct consumer_t {
 /// and writing), session_lifecycle.cpp (from connecting to the last callback),
 /// session_proxy.cpp (the way through a proxy), session_redirect.cpp (from one attempt to open to
 /// the next), session_keepalive.cpp (pings).
-class session final : public connection_base,
-                      public runtime::consumer,
-                      private protocol::message_sink {
+class session final : public connection_base, private protocol::message_sink {
 public:
     using error_code = websocketpp::lib::error_code;
     using connection_ptr = client::connection_ptr;
@@ -72,10 +60,6 @@ public:
     }
 
     // metadata_c; any thread
-    int Get_id() const noexcept override { return id_; }
-    const std::string& Get_uri() const noexcept override { return uri_text_; }
-    status_e Get_status() const noexcept override { return status_.load(); }
-    std::shared_ptr<const error_c> Get_error() const override;
     error_ptr Send(std::string_view message, bool is_text,
                    std::optional<std::chrono::nanoseconds> wait) override;
     error_ptr Send_fragment(std::string_view payload, bool is_text, bool is_first, bool is_final,
@@ -85,10 +69,7 @@ public:
     error_ptr Close(std::uint16_t code, std::string_view reason) override;
     error_ptr Fail(std::uint16_t code, std::string_view reason) override;
     void Abort() override;
-    bool Wait_closed(std::optional<std::chrono::nanoseconds> timeout) override;
     void Resume_reading() override;
-    void Disable_callbacks() override;
-    bool Callbacks_disabled() const noexcept override { return gate_.is_shut(); }
     std::optional<close_frame_t> Received_close() const override;
     std::optional<close_frame_t> Sent_close() const override;
     bool Received_close_first() const override;
@@ -106,9 +87,7 @@ public:
     }
 
     // runtime::consumer
-    void deliver(const message_view_t* messages, std::size_t count) noexcept override;
     void set_aside(std::size_t messages, std::size_t bytes) override;
-    void caught_up(std::size_t messages, std::size_t bytes) override;
 
     // Lifecycle; loop thread
     void start();
@@ -124,7 +103,6 @@ public:
 
     // connection_base; delivering thread
     [[nodiscard]] websocketpp::connection_hdl handle() const override { return handle_; }
-    void report(std::exception_ptr exception) noexcept override;
     [[nodiscard]] bool is_secure() const { return uri_.secure; }
 
     // The transport policy; loop thread
@@ -194,10 +172,6 @@ private:
     void log(log_c::level_e level, std::string text) const;
     /// Without the query, which may hold secrets.
     [[nodiscard]] std::string log_name() const { return protocol::without_query(uri_text_); }
-    template <typename Call>
-    void guarded(Call&& call) noexcept {
-        gate_.pass(std::forward<Call>(call), [this] { report(std::current_exception()); });
-    }
 
     // Proxies
     void connect_to_proxy();
@@ -249,7 +223,6 @@ private:
     void write_frame(const frame_t& frame, std::string_view payload, std::uint32_t key);
     void update_addresses();
     void log_end() const;
-    void pause_if_needed();
     void drain();
 
     // Keepalive
@@ -266,18 +239,6 @@ private:
     void on_pong(std::string_view payload);
     void answer_ping(on_pong_t call, std::optional<std::chrono::nanoseconds> took);
     void drop_pings();
-
-    const std::shared_ptr<endpoint_core> core_;
-    const std::shared_ptr<runtime::loop> loop_;
-    const int id_;
-    const unsigned process_;
-    const std::string uri_text_;  // as the user gave it, whatever redirects say
-    const options_t options_;
-    const bool has_sink_;
-    std::shared_ptr<listener_c> listener_;  // loop thread, and the delivering one
-    std::shared_ptr<sink_c> sink_;          // loop thread
-
-    std::atomic<status_e> status_{status_e::CONNECTING};
 
     // Of the present attempt to open. Loop thread; constant from the first callback on.
     protocol::uri_t uri_;
@@ -366,10 +327,7 @@ private:
     bool flush_requested_ = false;
     std::unique_ptr<protocol::deflater> deflater_;  // set once, when agreed
 
-    // For questions from other threads
-    mutable std::mutex state_mutex_;
-    std::condition_variable ended_changed_;
-    std::shared_ptr<const error_c> error_;
+    // For questions from other threads; guarded by state_mutex_
     std::optional<close_frame_t> received_close_;
     std::optional<close_frame_t> sent_close_;
     std::optional<close_frame_t> closing_with_;  // asked for, on its way to the loop
@@ -379,15 +337,6 @@ private:
     std::string subprotocol_;
     std::pair<std::string, std::uint16_t> local_address_;
     std::pair<std::string, std::uint16_t> remote_address_;
-    bool ended_ = false;  // the last callback has returned
-
-    // Callbacks
-    runtime::callback_gate gate_;
-
-    // Set aside for a stalled consumer
-    std::atomic<std::size_t> aside_messages_{0};
-    std::atomic<std::size_t> aside_bytes_{0};
-    std::atomic<std::int64_t> aside_since_ns_{0};  // Unix time; of the oldest, about
 
     std::atomic<std::int64_t> latency_ns_{0};
     std::atomic<std::uint64_t> messages_received_{0};
@@ -399,8 +348,6 @@ private:
     std::atomic<std::uint64_t> bytes_sent_{0};  // by the loop's thread
     std::atomic<std::uint64_t> bytes_sent_directly_{0};
     std::atomic<std::uint64_t> pauses_{0};
-    std::atomic<std::uint64_t> dropped_{0};  // at the end
-    std::atomic<std::uint64_t> callback_errors_{0};
 };
 
 }  // namespace wspool::detail

@@ -1,7 +1,6 @@
 /// The part of a connection that any thread may call.
 
 #include "endpoint_core.hpp"
-#include "process.hpp"
 #include "protocol/frame.hpp"
 #include "protocol/utf8.hpp"
 #include "session.hpp"
@@ -16,15 +15,6 @@ namespace {
 // Above this a write may take long, and the sender holds the outbox meanwhile.
 constexpr std::size_t most_direct = 64 * 1024;
 
-error_ptr make_error(error_e code, std::string message) {
-    return std::make_unique<error_c>(code, std::move(message));
-}
-
-error_ptr wrong_process() {
-    return make_error(error_e::WRONG_PROCESS,
-                      "this connection belongs to the process before fork()");
-}
-
 error_ptr check_control_payload(std::string_view payload) {
     if (payload.size() <= protocol::max_control_payload) return nullptr;
     return make_error(error_e::INVALID_ARGUMENT,
@@ -33,26 +23,9 @@ error_ptr check_control_payload(std::string_view payload) {
 
 }  // namespace
 
-std::shared_ptr<const error_c> session::Get_error() const {
-    const std::lock_guard lock(state_mutex_);
-    return error_;
-}
-
 error_ptr session::not_open() const {
-    if (process_ != process_generation()) return wrong_process();
-    switch (status_.load()) {
-        case status_e::OPENED:
-            return nullptr;
-        case status_e::CONNECTING:
-            return make_error(error_e::INVALID_STATE, "the connection is not open yet");
-        case status_e::CLOSING:
-            return make_error(error_e::INVALID_STATE, "the connection is closing");
-        case status_e::FAILED:
-            return make_error(error_e::CLOSED, "the connection could not be opened");
-        case status_e::CLOSED:
-            break;
-    }
-    return make_error(error_e::CLOSED, "the connection is closed");
+    if (status_.load() == status_e::OPENED && !in_other_process()) return nullptr;
+    return connection_base::not_open("the connection is not open yet");
 }
 
 error_ptr session::Send(std::string_view message, bool is_text,
@@ -225,7 +198,7 @@ error_ptr session::Fail(std::uint16_t code, std::string_view reason) {
 }
 
 error_ptr session::begin_closing(std::uint16_t code, std::string_view reason, bool is_failure) {
-    if (process_ != process_generation()) return wrong_process();
+    if (in_other_process()) return wrong_process();
     if (auto error = protocol::check_close(code, reason)) return error;
     status_e expected = status_e::OPENED;
     {
@@ -247,24 +220,15 @@ error_ptr session::begin_closing(std::uint16_t code, std::string_view reason, bo
 }
 
 void session::Abort() {
-    if (process_ != process_generation()) return;
+    if (in_other_process()) return;
     loop_->post([self = self()] {
         self->skip_linger_ = true;
         self->end(error_c(error_e::ABORTED, "the connection was aborted"));
     });
 }
 
-bool session::Wait_closed(std::optional<std::chrono::nanoseconds> timeout) {
-    std::unique_lock lock(state_mutex_);
-    const auto ended = [this] { return ended_; };
-    if (process_ != process_generation() || loop_->on_own_thread()) return ended_;
-    if (timeout) return ended_changed_.wait_for(lock, *timeout, ended);
-    ended_changed_.wait(lock, ended);
-    return true;
-}
-
 void session::Resume_reading() {
-    if (process_ != process_generation()) return;
+    if (in_other_process()) return;
     loop_->post([self = self()] {
         if (self->paused_) self->go_on_reading();
     });
@@ -282,12 +246,6 @@ void session::pause_reading() {
 void session::give_up(const error_c& error) {
     skip_linger_ = true;
     end(error);
-}
-
-void session::Disable_callbacks() {
-    gate_.shut();
-    if (process_ != process_generation() || loop_->delivering()) return;
-    gate_.wait_for_return();
 }
 
 std::optional<close_frame_t> session::Received_close() const {
@@ -343,13 +301,9 @@ statistics_t session::Get_statistics() const {
     s.messages_sent = messages_sent_.load(relaxed);
     s.bytes_sent = bytes_sent_.load(relaxed) + bytes_sent_directly_.load(relaxed);
     s.pauses = pauses_.load(relaxed);
-    s.dropped = dropped_.load(relaxed);
-    s.callback_errors = callback_errors_.load(relaxed);
     s.last_message_ns = last_message_ns_.load(relaxed);
     s.last_received_ns = last_received_ns_.load(relaxed);
-    s.waiting_messages = aside_messages_.load(relaxed);
-    s.waiting_bytes = aside_bytes_.load(relaxed);
-    if (s.waiting_messages != 0) s.waiting_since_ns = aside_since_ns_.load(relaxed);
+    add_own_counts(s);
     const std::lock_guard lock(out_mutex_);
     if (round_trips_) s.round_trips = *round_trips_;
     return s;

@@ -230,10 +230,7 @@ void session::on_fragment(std::string&& payload, bool is_text, bool first, bool 
 
 /// True for what comes after our close frame while a stalled listener's bound is reached: reading
 /// goes on then, for the peer's close frame.
-bool session::drops_messages() const {
-    return close_sent_ && (aside_messages_.load() >= options_.queue.messages ||
-                           aside_bytes_.load() >= options_.queue.bytes);
-}
+bool session::drops_messages() const { return close_sent_ && is_backlog_full(); }
 
 /// What the frame reader finds until the end of this turn is handed out as ours.
 void session::begin_turn() {
@@ -331,33 +328,9 @@ void session::fail_for_full_queue() {
 
 // --- delivering
 
-void session::deliver(const message_view_t* messages, std::size_t count) noexcept {
-    guarded([&] {
-        if (!gate_.is_shut()) listener_->On_messages(*this, messages, count);
-    });
-}
-
 void session::set_aside(std::size_t messages, std::size_t bytes) {
-    if (aside_messages_.fetch_add(messages) == 0) {
-        aside_since_ns_.store(received_ns_, std::memory_order_relaxed);
-    }
-    aside_bytes_.fetch_add(bytes);
-    pause_if_needed();
-}
-
-void session::pause_if_needed() {
-    if (aside_messages_.load() >= options_.queue.messages ||
-        aside_bytes_.load() >= options_.queue.bytes) {
-        pause_reading();
-    }
-}
-
-void session::caught_up(std::size_t messages, std::size_t bytes) {
-    const std::size_t left_messages = aside_messages_.fetch_sub(messages) - messages;
-    const std::size_t left_bytes = aside_bytes_.fetch_sub(bytes) - bytes;
-    if (left_messages > options_.queue.low_messages || left_bytes > options_.queue.bytes / 4)
-        return;
-    Resume_reading();
+    add_to_backlog(messages, bytes, received_ns_);
+    if (is_backlog_full()) pause_reading();
 }
 
 // --- writing

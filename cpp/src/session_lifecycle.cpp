@@ -30,15 +30,8 @@ std::string seconds(std::chrono::milliseconds duration) {
 
 session::session(std::shared_ptr<endpoint_core> core, int id, protocol::uri_t uri,
                  options_t options, std::shared_ptr<const tls_context_c> tls, consumer_t consumer)
-    : core_(std::move(core)),
-      loop_(core_->loop),
-      id_(id),
-      process_(process_generation()),
-      uri_text_(uri.without_credentials()),
-      options_(std::move(options)),
-      has_sink_(consumer.sink != nullptr),
-      listener_(std::move(consumer.listener)),
-      sink_(std::move(consumer.sink)),
+    : connection_base(std::move(core), id, uri.without_credentials(), std::move(options),
+                      std::move(consumer)),
       uri_(std::move(uri)),
       tls_(std::move(tls)),
       stream_(loop_->io()),
@@ -417,25 +410,9 @@ void session::on_close() {
     });
 }
 
-void session::report(std::exception_ptr exception) noexcept {
-    callback_errors_.fetch_add(1, std::memory_order_relaxed);
-    if (listener_) listener_->On_error(*this, std::move(exception));
-}
-
-/// After the last callback; on the delivering thread, with a sink on the loop's.
 void session::announce_end() {
-    const auto keep = self();
-    if (sink_) {
-        hand_to_sink();
-        dropped_.store(sink_->Dropped_messages(), std::memory_order_relaxed);
-        sink_->On_end();
-        sink_.reset();
-    }
-    listener_.reset();
-    core_->remove(id_);
-    const std::lock_guard lock(state_mutex_);
-    ended_ = true;
-    ended_changed_.notify_all();
+    if (sink_) hand_to_sink();
+    conclude();
 }
 
 }  // namespace wspool::detail

@@ -210,11 +210,6 @@ class ConnectionInfo(_Native):
         return 0, 0, 0
 
     @property
-    def dropped_messages(self) -> int:
-        """Messages that found no room in a queue of ours."""
-        return 0
-
-    @property
     def buffered_amount(self) -> int:
         """Bytes that ``send`` has taken and the system has not."""
         return self._buffered_amount()
@@ -279,12 +274,10 @@ def statistics_of(core: tuple[Any, ...], connections: Sequence[ConnectionInfo]) 
     reconnects, failed, duplicates, dropped, message_ns, received_ns, *more = more
     aside, aside_bytes, aside_since, trips = more
     statuses = [one.status for one in connections]
-    # What ended connections dropped, the core has counted.
-    alive = [one for one, status in zip(connections, statuses, strict=True) if status not in _ENDED]
     queued = [one.waiting() for one in connections]
     since = [begin for _, _, begin in (*queued, (0, 0, aside_since)) if begin]
     return Statistics(
-        connections=len(alive),
+        connections=sum(status not in _ENDED for status in statuses),
         open_connections=statuses.count(Status.OPENED),
         messages_received=received,
         bytes_received=received_bytes,
@@ -296,7 +289,7 @@ def statistics_of(core: tuple[Any, ...], connections: Sequence[ConnectionInfo]) 
         reconnects=reconnects,
         failed_attempts=failed,
         duplicates=duplicates,
-        dropped=dropped + sum(one.dropped_messages for one in alive),
+        dropped=dropped,
         queue_messages=aside + sum(messages for messages, _, _ in queued),
         queue_bytes=aside_bytes + sum(size for _, size, _ in queued),
         queue_age=max(0.0, (now - min(since)) / 1e9) if since else 0.0,

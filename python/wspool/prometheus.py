@@ -139,12 +139,7 @@ class Collector:
                 index = str(endpoint.index)
                 found = endpoint.connections
                 memory.look_at(found)
-                statistics = endpoint.stats
-                # The endpoint's sum has what waits and is dropped in queues only as long as these
-                # are there.
-                dropped = max(statistics.dropped, memory.dropped)
-                statistics = dataclasses.replace(statistics, dropped=dropped)
-                endpoints.add((index,), statistics, [one.status for one in found])
+                endpoints.add((index,), endpoint.stats, [one.status for one in found])
                 for label, (sum_, statuses) in memory.by_label().items():
                     connections.add((index, label), sum_, statuses)
         yield from endpoints.metrics()
@@ -167,7 +162,6 @@ class _Memory:
         self._seen: dict[int, _Seen] = {}
         #: What those have counted that have ended, of labels that others still have.
         self._ended: dict[str, Statistics] = {}
-        self._dropped = 0
 
     def look_at(self, connections: Iterable[ConnectionInfo]) -> None:
         """Take notice of the connections that have not ended."""
@@ -181,17 +175,11 @@ class _Memory:
         alive = {seen.label for seen in self._seen.values()}
         for seen in before.values():
             seen.look()
-            self._dropped += seen.statistics.dropped
             if self._label is not None and seen.label in alive:
                 last = [_without_gauges(seen.statistics)]
                 last += [self._ended[seen.label]] if seen.label in self._ended else []
                 self._ended[seen.label] = sum_of(last)
         self._ended = {label: sum_ for label, sum_ in self._ended.items() if label in alive}
-
-    @property
-    def dropped(self) -> int:
-        """What has been dropped, as far as it has been seen."""
-        return self._dropped + sum(seen.statistics.dropped for seen in self._seen.values())
 
     def by_label(self) -> dict[str, tuple[Statistics, list[Status]]]:
         """Return the sums, and the states of the connections that have not ended."""

@@ -95,11 +95,6 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         """Return what waits in the queue: messages, bytes, since when (Unix ns, or 0)."""
         return self._waiting
 
-    @property
-    def dropped_messages(self) -> int:
-        """Messages that found no room in the queue."""
-        return self.dropped
-
     def abort(self) -> None:
         """End the connection at once, without a closing handshake. Returns at once."""
         self._started = False  # nobody forgot to close it

@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -152,6 +154,39 @@ TEST_CASE("sink: overflow_e::FAIL closes with 1008, and hands out what was there
         CHECK(pulled.take() == "end");
         CHECK(pulled.connection->Get_error()->Code() == error_e::QUEUE_FULL);
         CHECK(pulled.connection->Sent_close()->code == 1008);
+    }
+}
+
+TEST_CASE("sink: what was dropped is in the statistics at every moment, through the end") {
+    raw_server server([&](raw_peer& peer) {
+        if (!peer.upgrade()) return;
+        flood(peer, 10, "");
+        received_frame_t f;
+        if (peer.read_until(8, f)) peer.send(close(1000));
+    });
+    for (int round = 0; round < 20; ++round) {
+        wspool::endpoint_c endpoint;
+        wspool::options_t options;
+        options.queue.messages = 4;
+        options.queue.overflow = overflow_e::DROP_NEWEST;
+        const auto pulled = pull(endpoint, server.uri(), options);
+        REQUIRE(comes_true([&] { return pulled.queue->Dropped() == 6; }));
+        CHECK(pulled.connection->Get_statistics().dropped == 6);
+        CHECK(endpoint.Get_statistics().dropped == 6);
+        REQUIRE_FALSE(pulled.connection->Close(1000, ""));
+        std::uint64_t least = 6;
+        std::uint64_t most = 6;
+        bool ended = false;
+        while (!ended) {
+            ended = pulled.connection->Wait_closed(0ns);
+            for (const auto dropped :
+                 {pulled.connection->Get_statistics().dropped, endpoint.Get_statistics().dropped}) {
+                least = std::min(least, dropped);
+                most = std::max(most, dropped);
+            }
+        }
+        CHECK(least == 6);
+        CHECK(most == 6);
     }
 }
 

@@ -72,7 +72,8 @@ public:
     virtual void On_interrupted() noexcept {}
     /// Reading goes on after a rest, and nobody asked for it meanwhile.
     virtual void On_rested() noexcept {}
-    /// Messages dropped for want of room; asked at the end.
+    /// Messages dropped for want of room so far. Asked by any thread, at any time before and once
+    /// after `On_end`, under a lock: it must not call the connection.
     [[nodiscard]] virtual std::uint64_t Dropped_messages() const noexcept { return 0; }
     /// Our close frame has been sent. From now on reading is not paused any more.
     virtual void On_closing() noexcept = 0;

@@ -143,17 +143,6 @@ inline fed_t start_feed(wspool::endpoint_c& endpoint, const std::string& uri,
     return made;
 }
 
-/// Waits until the condition holds.
-template <typename Condition>
-bool comes_true(Condition&& holds) {
-    const auto until = std::chrono::steady_clock::now() + patience;
-    while (!holds()) {
-        if (std::chrono::steady_clock::now() > until) return false;
-        std::this_thread::sleep_for(2ms);
-    }
-    return true;
-}
-
 /// Reconnects as soon as the gate lets it.
 inline wspool::options_t reconnecting() {
     wspool::options_t options;

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "wspool/wspool.hpp"
@@ -18,6 +19,17 @@ using namespace std::chrono_literals;
 
 /// Long enough for a loaded machine under ThreadSanitizer; nothing waits so long unless it fails.
 constexpr auto patience = 20s;
+
+/// Waits until the condition holds.
+template <typename Condition>
+bool comes_true(Condition&& holds) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    while (!holds()) {
+        if (std::chrono::steady_clock::now() > until) return false;
+        std::this_thread::sleep_for(2ms);
+    }
+    return true;
+}
 
 /// A condition that one thread waits for and another makes true.
 class signal_t {
