@@ -81,7 +81,6 @@ void message_queue_c::On_closing() noexcept {
 void message_queue_c::On_event(const event_t& event) noexcept {
     if (!takes_events_) return;
     std::unique_lock lock(mutex_);
-    if (deaf_) return;
     events_.push_back(std::make_shared<const event_t>(event));
     message_view_t mark;
     mark.received_ns = event.time_ns;
@@ -94,7 +93,7 @@ void message_queue_c::On_interrupted() noexcept {
     std::unique_lock lock(mutex_);
     // A feed that goes on after overflow_e::FAIL is heard again.
     deaf_ = deaf_ && closing_;
-    if (deaf_ || !is_incomplete_) return;
+    if (!is_incomplete_) return;
     message_view_t mark;
     mark.generation = 0;
     mark.is_first = false;
@@ -288,28 +287,55 @@ message_queue_c::chunk& message_queue_c::room_for(std::size_t size, std::size_t 
 /// Only without fragments: each entry is a message or an event. Events are left where they are:
 /// that something is missing must not be missing itself.
 bool message_queue_c::drop_oldest() {
-    for (std::size_t i = 0; i < shared_.size(); ++i) {
-        chunk& one = *shared_[i];
-        for (std::size_t place = one.next; place < one.entries().size(); ++place) {
-            if (one.entries()[place].generation == 0) continue;
-            const std::uint64_t dropped = one.gaps[place] + 1;
-            bytes_ -= one.entries()[place].payload.size();
-            --messages_;
-            --shared_complete_;
-            ++dropped_;
-            if (place == one.next) {
-                ++one.next;
-            } else {
-                one.entries().erase(one.entries().begin() + static_cast<std::ptrdiff_t>(place));
-                one.gaps.erase(one.gaps.begin() + static_cast<std::ptrdiff_t>(place));
-                --place;
-            }
-            add_gap(i, place + 1, dropped);
-            while (!shared_.empty() && shared_.front()->is_used_up()) shared_.pop_front();
-            return true;
+    const auto is_message = [](const message_view_t& one) { return one.generation != 0; };
+    while (!shared_.empty()) {
+        // Of the chunks only the first may have nothing but events in front of a message.
+        const std::size_t number = shared_.size() > 1 && has_only_events(*shared_.front()) ? 1 : 0;
+        chunk& one = *shared_[number];
+        auto& entries = one.entries();
+        const auto begin = entries.begin() + static_cast<std::ptrdiff_t>(one.next);
+        const auto found = std::find_if(begin, entries.end(), is_message);
+        if (found == entries.end()) {
+            if (number == 0) return false;
+            gather_events();
+            continue;
         }
+        const auto place = static_cast<std::size_t>(found - entries.begin());
+        const std::uint64_t dropped = one.gaps[place] + 1;
+        bytes_ -= found->payload.size();
+        --messages_;
+        --shared_complete_;
+        ++dropped_;
+        // The events before it move into its place.
+        std::move_backward(begin, found, found + 1);
+        const auto gaps = one.gaps.begin();
+        std::move_backward(gaps + static_cast<std::ptrdiff_t>(one.next),
+                           gaps + static_cast<std::ptrdiff_t>(place),
+                           gaps + static_cast<std::ptrdiff_t>(place) + 1);
+        ++one.next;
+        add_gap(number, place + 1, dropped);
+        if (one.is_used_up()) shared_.erase(shared_.begin() + static_cast<std::ptrdiff_t>(number));
+        return true;
     }
     return false;
+}
+
+bool message_queue_c::has_only_events(const chunk& one) {
+    const auto is_event = [](const message_view_t& entry) { return entry.generation == 0; };
+    return std::all_of(one.entries().begin() + static_cast<std::ptrdiff_t>(one.next),
+                       one.entries().end(), is_event);
+}
+
+/// Puts the events of the second chunk, which has nothing else, behind those of the first: no block
+/// of messages is kept for them.
+void message_queue_c::gather_events() {
+    chunk& first = *shared_[0];
+    const chunk& second = *shared_[1];
+    for (std::size_t i = second.next; i < second.entries().size(); ++i) {
+        first.entries().push_back(second.entries()[i]);
+        first.gaps.push_back(second.gaps[i]);
+    }
+    shared_.erase(shared_.begin() + 1);
 }
 
 /// Counts messages that were dropped before an entry, or before what comes behind its chunk.

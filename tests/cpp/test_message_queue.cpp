@@ -237,6 +237,79 @@ TEST_CASE("message_queue: DROP_NEWEST keeps the oldest") {
     CHECK(queue.Dropped() == 7);
 }
 
+TEST_CASE("message_queue: DROP_OLDEST leaves events where they are, however much is dropped") {
+    // Several blocks are filled and dropped behind an event that nobody has taken.
+    constexpr int count = 5000;
+    message_queue_c queue(bound(10, overflow_e::DROP_OLDEST), nullptr, 0, true);
+    wspool::event_t event;
+    for (int i = 0; i < count; ++i) {
+        if (i % 1000 == 0) {
+            event.generation = static_cast<std::uint32_t>(i / 1000 + 1);
+            queue.On_event(event);
+        }
+        put(queue, std::to_string(i) + std::string(100, '.'));
+    }
+    CHECK(queue.Waiting().messages == 10);
+    std::vector<std::string> taken;
+    std::vector<std::uint64_t> dropped;
+    message_queue_c::item_t item;
+    while (queue.Next(item)) {
+        dropped.push_back(item.dropped);
+        if (item.event)
+            taken.push_back("event " + std::to_string(item.event->generation));
+        else
+            taken.emplace_back(item.payload.substr(0, 4));
+    }
+    // The last event came behind message 3999, and five messages are left beside the five events.
+    CHECK(taken == std::vector<std::string>{"event 1", "event 2", "event 3", "event 4", "event 5",
+                                            "4995", "4996", "4997", "4998", "4999"});
+    CHECK(dropped == std::vector<std::uint64_t>{0, 1000, 1000, 1000, 1000, 995, 0, 0, 0, 0});
+    CHECK(queue.Dropped() == 4995);
+    CHECK(queue.Waiting().messages == 0);
+    CHECK(queue.Waiting().bytes == 0);
+    put(queue, "on");
+    CHECK(next(queue) == "on");
+}
+
+TEST_CASE("message_queue: events come through when messages find no room any more") {
+    for (const auto overflow : {overflow_e::FAIL, overflow_e::PAUSE}) {
+        message_queue_c queue(bound(2, overflow), nullptr, 0, true);
+        put(queue, "a");
+        put(queue, "b");
+        if (overflow == overflow_e::PAUSE) queue.On_closing();
+        put(queue, "d");
+        put(queue, "e");
+        CHECK(queue.Dropped() == 2);
+        queue.On_interrupted();
+        wspool::event_t event;
+        event.kind = wspool::event_t::kind_e::CLOSED;
+        queue.On_event(event);
+        queue.On_end();
+        CHECK(next(queue) == "a");
+        CHECK(next(queue) == "b");
+        message_queue_c::item_t item;
+        REQUIRE(queue.Next(item));
+        CHECK(static_cast<bool>(item.event));
+        CHECK_FALSE(queue.Next(item));
+    }
+}
+
+TEST_CASE("message_queue: a message that closing cut off does not hide the event behind it") {
+    message_queue_c queue(bound(1, overflow_e::PAUSE), nullptr, 0, true);
+    put(queue, "a");
+    put(queue, "b", true, false);
+    queue.On_closing();
+    put(queue, "c", false, true);
+    queue.On_interrupted();
+    queue.On_event({});
+    queue.On_end();
+    CHECK(next(queue) == "a");
+    message_queue_c::item_t item;
+    REQUIRE(queue.Next(item));
+    CHECK(static_cast<bool>(item.event));
+    CHECK_FALSE(queue.Next(item));
+}
+
 TEST_CASE("message_queue: FAIL says so once, and what was queued stays") {
     message_queue_c queue(bound(2, overflow_e::FAIL));
     CHECK(put(queue, "a") == verdict_e::GO_ON);

@@ -146,6 +146,8 @@ private:
     bool join(const message_view_t& piece);
     chunk& room_for(std::size_t size, std::size_t expected);
     bool drop_oldest();
+    static bool has_only_events(const chunk& one);
+    void gather_events();
     void add_gap(std::size_t chunk_number, std::size_t place, std::uint64_t dropped);
     [[nodiscard]] bool full() const;
     [[nodiscard]] bool is_ahead(std::size_t part) const;
