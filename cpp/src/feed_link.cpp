@@ -305,10 +305,11 @@ void feed_link::retire() {
     });
 }
 
-/// Ends a retired connection at once; what it had not received is a gap.
+/// Ends a retired connection; what it had not received is a gap. Not at once: the session may be in
+/// the middle of handing out what it has read, and would hand it out again before it ends.
 void feed_link::cut(const char* why) {
     is_cut_ = true;
-    session_->give_up(error_c(error_e::TIMEOUT, why));
+    feed_->loop().post([cut = session_, why] { cut->give_up(error_c(error_e::TIMEOUT, why)); });
 }
 
 /// A connection that is being closed cannot push back any more. So what a slow consumer has no room
@@ -420,9 +421,7 @@ sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* st
     if (held_.size() <= bound.messages && held_bytes_ <= bound.bytes) return verdict_e::GO_ON;
     // For the old link's end everything is kept by stopping to read, as for a slow consumer.
     if (state_ == state_e::HOLDING) return verdict_e::PAUSE;
-    // Not at once: the session is in the middle of handing out what it has read, and would hand it
-    // out again before it ends.
-    state_ = state_e::FAILING;
+    state_ = state_e::FAILING;  // not at once, as in `cut`
     feed_->loop().post([full = session_] {
         full->give_up(error_c(error_e::QUEUE_FULL,
                               "no acknowledgement of the subscriptions came before the queue's "

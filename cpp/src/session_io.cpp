@@ -242,11 +242,15 @@ void session::begin_turn() {
 }
 
 void session::end_turn() {
-    if (sink_) {
-        hand_to_sink();
-        if (std::exchange(block_taken_, false)) loop_->leave_plain_block();
-        fail_if_queue_full();
-    }
+    if (sink_) hand_to_sink();
+    // Also where the sink is gone: the next to be read on this thread must not find anything of
+    // this turn, nor read into what a consumer keeps.
+    if (has_sink_) loop_->for_sink().clear();
+    if (std::exchange(block_taken_, false))
+        loop_->leave_plain_block();
+    else if (has_sink_)
+        loop_->plain_block()->messages.clear();
+    if (sink_) fail_if_queue_full();
     if (messages_received_.load(std::memory_order_relaxed) == received_count_) return;
     messages_received_.store(received_count_, std::memory_order_relaxed);
     payload_received_.store(reader_.payload_bytes(), std::memory_order_relaxed);

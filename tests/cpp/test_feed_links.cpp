@@ -15,6 +15,7 @@
 #include "support/feed_log.hpp"
 #include "support/frames.hpp"
 #include "support/raw_server.hpp"
+#include "wspool/message_queue.hpp"
 
 using namespace wspool_test;
 using wspool::error_e;
@@ -235,6 +236,62 @@ TEST_CASE("replacement: a feed that is closed while its successor is on its way 
     REQUIRE(feed->Wait_closed(patience));
     CHECK(log->items() == strings{"opened 1", "open", "closed 1 1000", "close 1000"});
     CHECK(feed->Get_error() == nullptr);
+}
+
+TEST_CASE("replacement: what there is no room for ends the old connection, and comes once") {
+    // The end comes in the middle of what one read brought, of many messages or of few.
+    for (const int size : {100, 30'000}) {
+        CAPTURE(size);
+        signal_t cut;
+        raw_server server([&](raw_peer& peer, int number) {
+            if (!peer.upgrade()) return;
+            received_frame_t frame;
+            if (number > 0) {
+                peer.send(text("new"));
+                return peer.end_in_order();
+            }
+            if (!peer.read_until(8, frame)) return;
+            std::string burst;
+            for (int i = 0; burst.size() < 4'000'000; ++i)
+                burst += text(std::to_string(i) + std::string(static_cast<std::size_t>(size), '.'));
+            peer.send(burst);
+            while (peer.read_frame(frame)) {
+            }
+            cut.set();
+        });
+        wspool::endpoint_c endpoint;
+        options_t options;
+        options.replace_after = 50ms;
+        options.queue.bytes = 200'000;
+        const auto queue =
+            std::make_shared<wspool::message_queue_c>(options.queue, nullptr, 0, true);
+        std::shared_ptr<wspool::metadata_c> feed;
+        REQUIRE_FALSE(endpoint.Create_new_connection(
+            server.uri(), std::static_pointer_cast<wspool::sink_c>(queue), options, feed));
+        REQUIRE(cut.wait());
+        CHECK(queue->Waiting().bytes < 2'000'000);
+        int next = 0;
+        bool in_order = true;
+        bool has_gap = false;
+        wspool::message_queue_c::item_t item;
+        for (bool is_new = false; !is_new;) {
+            if (!queue->Next(item)) {
+                REQUIRE(queue->Wait_for(wspool::message_queue_c::READABLE, patience));
+                continue;
+            }
+            has_gap = has_gap || (item.event && item.event->kind == wspool::event_t::kind_e::GAP);
+            if (item.event) continue;
+            is_new = item.payload == "new";
+            if (!is_new)
+                in_order = in_order &&
+                           item.payload.substr(0, item.payload.find('.')) == std::to_string(next++);
+        }
+        CHECK(in_order);
+        CHECK(has_gap);
+        CHECK(next > 0);
+        feed->Close();
+        CHECK(feed->Wait_closed(patience));
+    }
 }
 
 // --- redundancy

@@ -73,6 +73,11 @@ private:
 struct staged {
     std::vector<message_view_t> messages;
     std::deque<std::string> kept;  // short payloads
+
+    void clear() {
+        messages.clear();
+        if (!kept.empty()) kept.clear();
+    }
 };
 
 }  // namespace wspool::runtime
