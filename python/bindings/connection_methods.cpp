@@ -13,6 +13,7 @@
 #include "convert.hpp"
 #include "errors.hpp"
 #include "gil.hpp"
+#include "held_object.hpp"
 #include "payload_view.hpp"
 #include "pull.hpp"
 #include "translated.hpp"
@@ -58,25 +59,20 @@ PyObject* send(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject
 
 /// A callable for on_pong_t, which is copied and dropped on any thread.
 struct pong_callback {
-    PyObject* callable;
+    held_object callable;
 
-    explicit pong_callback(PyObject* function) : callable(function) { Py_INCREF(callable); }
-    ~pong_callback() {
-        const gil_lock gil;
-        if (gil) guarded([this] { Py_DECREF(callable); });
-    }
-    pong_callback(const pong_callback&) = delete;
-    pong_callback& operator=(const pong_callback&) = delete;
+    explicit pong_callback(PyObject* function) : callable(function) {}
 
     void call(std::optional<std::chrono::nanoseconds> round_trip) const {
         const gil_lock gil;
         if (!gil) return;
         guarded([&] {
             PyObject* const result =
-                round_trip ? PyObject_CallFunction(
-                                 callable, "d", std::chrono::duration<double>(*round_trip).count())
-                           : PyObject_CallFunctionObjArgs(callable, Py_None, nullptr);
-            if (result == nullptr) PyErr_WriteUnraisable(callable);
+                round_trip
+                    ? PyObject_CallFunction(callable.get(), "d",
+                                            std::chrono::duration<double>(*round_trip).count())
+                    : PyObject_CallFunctionObjArgs(callable.get(), Py_None, nullptr);
+            if (result == nullptr) PyErr_WriteUnraisable(callable.get());
             Py_XDECREF(result);
         });
     }

@@ -9,17 +9,13 @@
 #include "convert.hpp"
 #include "errors.hpp"
 #include "gil.hpp"
+#include "held_object.hpp"
 #include "hooks.hpp"
 #include "registers.hpp"
 
 namespace py = pybind11;
 
 namespace wspool::python {
-
-held_object::~held_object() {
-    const gil_lock gil;
-    if (gil) guarded([this] { Py_DECREF(object_); });
-}
 
 namespace {
 

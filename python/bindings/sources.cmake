@@ -6,6 +6,7 @@ set(WSPOOL_BINDINGS_SOURCES
     convert.cpp
     errors.cpp
     gil.cpp
+    held_object.cpp
     json_value.cpp
     lifecycle.cpp
     listener.cpp

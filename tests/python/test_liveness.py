@@ -8,14 +8,17 @@ a minute.
 import contextlib
 import ctypes
 import json
+import logging
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import pytest
 from tests.support.liveness_clients import OURS, PEERS, Consumer
+from tests.support.pull_servers import wait_until as eventually
 
 import wspool
 import wspool.testing
@@ -187,6 +190,38 @@ class TestBlockedHandler:
         assert OURS[name](f"{uri}/{BLOCKED + AFTERWARDS}", consumer) == "1000 "
         assert consumer.ended.is_set()
         check_complete(consumer.numbers, consumer.report, 3)
+
+    def test_connections_that_end_meanwhile(self, uri, caplog):
+        """What they leave behind in Python is not waited for on the thread of the others."""
+        caplog.set_level(logging.WARNING, "wspool")  # else it waits to log, and another stands in
+        with wspool.EndpointPool(1) as pool:
+            where = f"{uri}/{BLOCKED + AFTERWARDS}"
+            consumer = Consumer()
+            with wspool.connect(where, pool=pool) as ws:
+                others = [wspool.connect(where, pool=pool) for _ in range(50)]
+                while others:
+                    others.pop().abort()
+                hold_the_gil(BLOCKED)
+                for message in ws:
+                    consumer.take(message)
+            assert ws.close_code == 1000, ws.close_reason
+            check_complete(consumer.numbers, consumer.report, 3)
+
+    def test_what_they_leave_behind_goes(self):
+        """The user's functions are let go, whichever thread a connection ends on."""
+
+        class Source:
+            def __call__(self):
+                return server.uri
+
+        gone = []
+        with wspool.testing.replay(["x"], close_after=False) as server:
+            for _ in range(50):
+                source = Source()
+                gone.append(weakref.ref(source))
+                wspool.connect(source, reconnect=wspool.Reconnect()).abort()
+            del source
+            eventually(lambda: not any(one() for one in gone))
 
 
 class TestFullQueue:
