@@ -11,19 +11,11 @@ import time
 
 import pytest
 import websockets.sync.server
+from tests.support.pull_servers import wait_until
 
 import wspool
 import wspool.testing
 from wspool import RoundTrips, Status
-
-
-def wait_until(condition, timeout=20):
-    """Wait for a condition; returns what it says."""
-    deadline = time.monotonic() + timeout
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.005)
-    return result
 
 
 @pytest.fixture
