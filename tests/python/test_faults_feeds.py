@@ -84,12 +84,17 @@ def at_once(feeds, work):
         except BaseException:  # noqa: BLE001
             errors.append(f"{feed.name}: {traceback.format_exc()}")
 
-    threads = [threading.Thread(target=guarded, args=(feed,)) for feed in feeds.all]
+    threads = [
+        threading.Thread(target=guarded, args=(feed,), name=feed.name, daemon=True)
+        for feed in feeds.all
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(3 * PATIENCE)
+    hanging = [thread.name for thread in threads if thread.is_alive()]
     assert not errors, "\n".join(errors)
+    assert not hanging, f"not at an end: {hanging}"
 
 
 def checked(server, feeds, *, redundant=False, slow=False):
