@@ -687,12 +687,10 @@ def test_redundancy_that_loses_both(server):
 
 def test_redundancy_sends_to_all(server):
     """What is sent goes to every connection, and arrives at each."""
-    with wspool.connect(server.uri + "/feed/a", redundancy=3, dedup="/u", **OPTIONS) as ws:
-        wait_until(lambda: ws.stats.open_connections and len(server.connections) == 3)
-        wait_until(lambda: all(record.is_open for record in server.connections))
-        time.sleep(0.1)
-        ws.send('{"op": "ping"}')
-        wait_until(lambda: all(record.received for record in server.connections))
+    with Taker(server.uri + "/feed/a", redundancy=3, dedup="/u") as feed:
+        wait_until(lambda: len(feed.events(Opened)) == 3)
+        feed.ws.send('{"op": "ping"}')
+        wait_until(lambda: [bool(one.received) for one in server.connections] == [True] * 3)
 
 
 # --- what users stumble over
