@@ -44,7 +44,8 @@ endif
 
 help:
 	@echo 'make demo    set up, build, install, and run the demonstration'
-	@echo 'make test    set up, build, install, and run all tests'
+	@echo 'make test    set up, build, install, and run all tests; with WSPOOL_NO_SKIPS=1 a test for'
+	@echo '             which the system lacks something fails instead of being skipped'
 	@echo 'make build   set up and build: the core in build/cpp, the package into $(VENV)'
 	@echo 'make lint    ruff, clang-format; make types: mypy; make format: mend the formatting'
 	@echo 'make asan    the C++ tests under AddressSanitizer and UBSan; make tsan: ThreadSanitizer'

@@ -48,8 +48,9 @@ FLAT = 1.15
 #: What `dedup` needs for each name that it knows, as measured. It knows up to 65,536 of a feed,
 #: which do not come together in a few minutes: that growth is no leak.
 NAME_BYTES = 90
-#: Seconds that a message may have been on its way when the last bytes before it came: a way that is
-#: a black hole for longer is found by pings.
+#: Seconds that a message may have been on its way when the last bytes before it came. So much,
+#: because ways are black holes for a while: what was held up there may come as the last bytes and
+#: be followed by nothing, as in a replacement. One that holds for longer is found by pings.
 ON_ITS_WAY = soak_client.OPTIONS["ping_interval"] + soak_client.OPTIONS["ping_timeout"] + 1.0
 _MIB = 2**20
 

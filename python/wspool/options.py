@@ -159,9 +159,10 @@ class Options:
     """Whether ``recv`` and iteration also hand out ``Opened``, ``Gap`` and ``Closed``, in order
     with the messages."""
     replace_after: float | None = None
-    """A connection so old is replaced by a successor, for servers that end connections after a
-    day. The old one is closed when the successor is ready, and what it still receives comes
-    first: nothing is missed, and without ``dedup`` some messages may come twice."""
+    """A connection so old, or at random up to a tenth younger, is replaced by a successor, for
+    servers that end connections after a day. The old one is closed when the successor is ready,
+    and what it still receives comes first. Nothing is missed if it answers our close frame; else
+    there is a ``Gap``. Without ``dedup`` some messages may come twice."""
     redundancy: int = 1
     """The same feed over so many connections at once; needs ``dedup``. What is sent goes to all."""
     dedup: tuple[str, ...] = ()

@@ -8,7 +8,6 @@
 #include "support/frames.hpp"
 #include "support/raw_server.hpp"
 #include "support/recorder.hpp"
-#include "wspool/testing/loopback_server.hpp"
 
 using namespace wspool_test;
 using wspool::error_e;
@@ -66,18 +65,6 @@ private:
     SSL_CTX* context_ = nullptr;
     SSL* ssl_ = nullptr;
 };
-
-std::unique_ptr<wspool::testing::loopback_server_c> echo_server(const certificates* files) {
-    wspool::testing::loopback_options_t options;
-    if (files != nullptr) {
-        options.cert_file = files->file("cert.pem");
-        options.key_file = files->file("key.pem");
-    }
-    wspool::error_ptr error;
-    auto server = wspool::testing::loopback_server_c::Create(options, error);
-    REQUIRE(error == nullptr);
-    return server;
-}
 
 error_e failure_of(const std::string& uri, const wspool::options_t& options) {
     wspool::endpoint_c endpoint;

@@ -19,7 +19,6 @@
 #include "support/certificates.hpp"
 #include "support/raw_server.hpp"
 #include "support/recorder.hpp"
-#include "wspool/testing/loopback_server.hpp"
 
 using namespace wspool_test;
 using wspool::error_e;
@@ -118,18 +117,6 @@ struct connect_proxy {
     std::vector<std::string> heads;
     raw_server server;
 };
-
-std::unique_ptr<wspool::testing::loopback_server_c> echo_server(const certificates* files) {
-    wspool::testing::loopback_options_t options;
-    if (files != nullptr) {
-        options.cert_file = files->file("cert.pem");
-        options.key_file = files->file("key.pem");
-    }
-    wspool::error_ptr error;
-    auto server = wspool::testing::loopback_server_c::Create(options, error);
-    REQUIRE(error == nullptr);
-    return server;
-}
 
 }  // namespace
 

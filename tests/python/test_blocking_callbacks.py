@@ -17,6 +17,7 @@ import time
 import pytest
 import websockets.asyncio.client
 import websockets.sync.client
+from tests.support.pull_servers import wait_until
 from websockets.exceptions import ConnectionClosedError
 
 from wspool import EndpointPool, Status
@@ -81,13 +82,6 @@ class Feed:
         assert self.errors == []
         assert self.numbers == list(range(self.report["sent"]))
         assert self.report["slowest"] < 1
-
-
-def wait_until(condition, timeout=20):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
 
 
 def wait_for_normal_delivery(*feeds):

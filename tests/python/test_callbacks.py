@@ -8,6 +8,7 @@ import time
 import weakref
 
 import pytest
+from tests.support.pull_servers import wait_until
 
 import wspool
 import wspool.testing
@@ -26,13 +27,6 @@ def echo():
     """An echo server."""
     with wspool.testing.echo() as server:
         yield server
-
-
-def wait_until(condition, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
 
 
 def opened(pool, server, **arguments):

@@ -15,8 +15,9 @@ import time
 import uuid
 from pathlib import Path
 
-import pexpect
 import pytest
+from tests.support import terminal
+from tests.support.terminal import ended
 from websockets.sync.server import serve
 
 import wspool
@@ -66,29 +67,11 @@ def outcome(process):
     return process.returncode, errors
 
 
-@contextlib.contextmanager
 def at_a_terminal(*arguments, term="xterm"):
     """Start `wspool connect` in a pseudo terminal of 80 columns."""
-    child = pexpect.spawn(
-        WSPOOL[0],
-        [*WSPOOL[1:], "connect", *map(str, arguments)],
-        encoding="utf-8",
-        timeout=SECONDS,
-        dimensions=(24, 80),
-        env={**ENVIRONMENT, "TERM": term},
+    return terminal.at_a_terminal(
+        [*WSPOOL, "connect", *arguments], {**ENVIRONMENT, "TERM": term}, width=80
     )
-    child.delaybeforesend = None
-    try:
-        yield child
-    finally:
-        child.close(force=True)
-
-
-def ended(child):
-    """What a child in a terminal still printed, and its exit code."""
-    child.expect(pexpect.EOF)
-    child.wait()
-    return child.before, child.exitstatus
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 
 import pytest
 import websockets.exceptions
-from tests.support.pull_servers import raw_server
+from tests.support.pull_servers import raw_server, wait_until
 from websockets.sync.server import serve
 from websockets.utils import accept_key
 
@@ -73,13 +73,6 @@ def failed(pool, uri, **arguments):
     assert connection.opened.result(15) is Status.FAILED
     connection.wait_closed(10)
     return connection
-
-
-def wait_until(condition, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
 
 
 class Inbox:

@@ -9,7 +9,7 @@ import socket
 import threading
 
 import pytest
-from websockets.sync.server import serve
+from tests.support.echo_site import EchoSite
 from websockets.utils import accept_key
 
 import wspool
@@ -24,37 +24,18 @@ def pool():
         yield pool
 
 
-class Site:
-    """A server by `websockets` that notes requests and where they come from."""
+class Site(EchoSite):
+    """Notes where the requests come from, too, and refuses one path."""
 
     def __init__(self, host="127.0.0.1", **options):
-        self.requests = []
+        super().__init__(host, **options)
         self.clients = []
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, 0), family=family)
-        self.port = listener.getsockname()[1]
-        self._server = serve(self._handle, sock=listener, process_request=self._process, **options)
-        self.uri = f"ws://{f'[{host}]' if ':' in host else host}:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._thread.join()
-
-    def _process(self, connection, request):
-        self.requests.append(request)
+    def answer(self, connection, request):
         self.clients.append(connection.remote_address)
         if request.path == "/refuse":
             return connection.respond(http.HTTPStatus.UNAUTHORIZED, "who are you?\n")
         return None
-
-    def _handle(self, connection):
-        for message in connection:
-            connection.send(message)
 
 
 @pytest.fixture

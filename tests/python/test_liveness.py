@@ -10,6 +10,7 @@ import ctypes
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -110,14 +111,11 @@ class TestSlowConsumer:
     @pytest.mark.parametrize(
         ("name", "size", "how"),
         [
-            ("websockets", SMALL, "1011 keepalive ping timeout"),
-            ("picows.websockets", SMALL, "1011 keepalive ping timeout"),
-            (
-                "picows",
-                LARGE,
-                "1001 peer has not replied to ping/heartbeat request within 1.0 second(s)",
-            ),
-            ("aiohttp", SMALL, "1006 No PONG received after 1.0 seconds"),
+            # The close code, and what their words have in common from version to version.
+            ("websockets", SMALL, "1011 .*ping"),
+            ("picows.websockets", SMALL, "1011 .*ping"),
+            ("picows", LARGE, "1001 .*ping"),
+            ("aiohttp", SMALL, "1006 .*pong"),
         ],
         ids=["websockets", "picows.websockets", "picows", "aiohttp"],
     )
@@ -125,7 +123,7 @@ class TestSlowConsumer:
         """The server is fine and sends, but the peer takes it for dead, and messages are lost."""
         consumer = Consumer(pause=PAUSE, slow=SLOW)
         with flood(size) as server:
-            assert PEERS[name](server.uri, consumer, KEEPALIVE) == how
+            assert re.match(how, PEERS[name](server.uri, consumer, KEEPALIVE), re.IGNORECASE)
             assert len(consumer.numbers) < FLOOD // size
             assert server.wait_idle()
             assert server.connections[0].messages_sent < FLOOD // size

@@ -11,19 +11,11 @@ import time
 
 import pytest
 import websockets.sync.server
+from tests.support.pull_servers import wait_until
 
 import wspool
 import wspool.testing
 from wspool import RoundTrips, Status
-
-
-def wait_until(condition, timeout=20):
-    """Wait for a condition; returns what it says."""
-    deadline = time.monotonic() + timeout
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.005)
-    return result
 
 
 @pytest.fixture
@@ -193,18 +185,35 @@ def test_log_of_a_connection(echo, caplog):
 
 
 def test_log_of_a_loss_and_of_attempts(caplog):
-    """What is lost, and when it is tried again, are warnings."""
-    with wspool.testing.echo() as server:
-        port = server.port
-        how = wspool.Reconnect(initial_delay=0.01, max_delay=0.01)
-        with wspool.EndpointPool(1) as pool:
-            connection = pool[0].create_new_connection(server.uri, proxy=None, reconnect=how)
-            assert connection.opened.result(20) is Status.OPENED
-            server.close()
-            wait_until(lambda: "will try again" in caplog.text)
-    warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
-    assert {one.name for one in warnings} <= {"wspool.connection", "wspool.reconnect"}
-    assert f":{port}/" in caplog.text
+    """A loss is a warning; that it is tried again is one from the second failure on.
+
+    In the end that it is given up is an error.
+    """
+    how = wspool.Reconnect(initial_delay=0.01, max_delay=0.01, max_attempts=3)
+    with wspool.testing.echo() as server, wspool.EndpointPool(1) as pool:
+        connection = pool[0].create_new_connection(server.uri, proxy=None, reconnect=how)
+        assert connection.opened.result(20) is Status.OPENED
+        caplog.clear()
+        server.abort_connections()
+        server.close()
+        wait_until(lambda: "given up after" in caplog.text)
+    uri = f"{server.uri}/"
+    told = [(one.name, one.levelname, one.getMessage()) for one in caplog.records]
+    print(told)
+    patterns = [
+        ("wspool.connection", "WARNING", f"lost: {uri}: .+"),
+        ("wspool.reconnect", "INFO", rf"{uri}: will try again in \d+ ms: .+"),
+        (
+            "wspool.reconnect",
+            "WARNING",
+            rf"{uri}: will try again in \d+ ms: after 2 failures in a row, .+ refused",
+        ),
+        ("wspool.reconnect", "ERROR", f"{uri}: given up after 3 failures in a row: .+ refused"),
+    ]
+    assert [one[:2] for one in told] == [one[:2] for one in patterns]
+    for (_, _, text), (_, _, pattern) in zip(told, patterns, strict=True):
+        assert re.fullmatch(pattern, text)
+    assert "failures" not in told[1][2]
 
 
 def test_log_of_a_logger_of_ones_own(echo):
@@ -234,9 +243,10 @@ def test_log_of_a_logger_of_ones_own(echo):
 def test_idle_timeout(echo):
     """A peer that answers pings and says nothing is given up."""
     with wspool.connect(
-        echo.uri, idle_timeout=0.3, ping_interval=0.05, ping_timeout=5, proxy=None
+        echo.uri, idle_timeout=1.5, ping_interval=0.05, ping_timeout=5, proxy=None
     ) as ws:
-        for _ in range(5):  # messages keep it alive
+        begun = time.monotonic()
+        while time.monotonic() < begun + 2:  # messages keep it alive
             ws.send("x")
             ws.recv(timeout=20)
             time.sleep(0.1)

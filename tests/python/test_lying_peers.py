@@ -1070,24 +1070,49 @@ def test_pongs_as_fast_as_the_wire(user):
 
 
 def test_pings_that_a_talking_peer_never_answers(sync_user):
-    """It is alive, so keepalive lets it live; what is remembered of the pings is bounded."""
-    seen = []
+    """It is alive, so keepalive lets it live."""
 
     def behave(peer):
         for opcode, _, payload in peer.frames():
             if opcode == PING:
-                seen.append(payload)
                 peer.send(frame(b"x"))
             if opcode == CLOSE:
                 peer.send(frame(payload, CLOSE))
                 return
 
     with LyingServer(after_handshake(behave)) as server:
-        ws = sync_user.open(server, ping_interval=0.01, ping_timeout=0.01)
-        for _ in range(50):
+        ws = sync_user.open(server, ping_interval=0.01, ping_timeout=0.5)
+        for _ in range(5):
             assert ws.recv(timeout=PATIENCE) == "x"
         assert ws.status is wspool.Status.OPENED
         assert ws.latency == 0
+        ws.close()
+
+
+def test_what_is_remembered_of_unanswered_pings(sync_user):
+    """Of 200 the first is forgotten, so that its answer says nothing; a recent one's counts."""
+    seen = []
+
+    def behave(peer):
+        for opcode, _, payload in peer.frames():
+            if opcode == PING:
+                seen.append(payload)
+                if len(seen) == 200:
+                    peer.send(frame(seen[0], PONG), frame(b"of the first"))
+            elif opcode == TEXT:
+                peer.send(frame(seen[-1], PONG), frame(b"of the last"))
+            elif opcode == CLOSE:
+                peer.send(frame(payload, CLOSE))
+                return
+
+    with LyingServer(after_handshake(behave)) as server:
+        ws = sync_user.open(server, ping_interval=0.01, ping_timeout=None)
+        assert ws.recv(timeout=PATIENCE) == "of the first"
+        assert (ws.latency, ws.stats.round_trips.count) == (0, 0)
+        ws.send("and now?")
+        assert ws.recv(timeout=PATIENCE) == "of the last"
+        assert ws.latency > 0
+        assert ws.stats.round_trips.count == 1
         ws.close()
 
 

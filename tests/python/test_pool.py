@@ -11,6 +11,7 @@ import time
 import weakref
 
 import pytest
+from tests.support.pull_servers import wait_until
 
 import wspool
 import wspool.testing
@@ -187,13 +188,6 @@ class TestPool:
 def threading_count():
     """Threads of the process, native ones too."""
     return len(os.listdir("/proc/self/task"))
-
-
-def wait_until(condition, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
 
 
 class TestEndpoint:

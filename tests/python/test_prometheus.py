@@ -14,6 +14,7 @@ from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support.pull_servers import wait_until
 
 import wspool
 import wspool.prometheus
@@ -66,13 +67,6 @@ class Scrape:
         }
 
 
-def eventually(check):
-    deadline = time.monotonic() + SECONDS
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_numbers_are_those_of_stats(pool, registry):
     """Endpoints and connections have what their stats have."""
     Collector(pool, registry=registry)
@@ -85,7 +79,7 @@ def test_numbers_are_those_of_stats(pool, registry):
             ws.recv()
         with pytest.raises(TimeoutError):
             ws.recv(timeout=0.2)
-        eventually(lambda: ws.stats.round_trips.count >= 2)
+        wait_until(lambda: ws.stats.round_trips.count >= 2)
         scrape = Scrape(registry)
         here = {"endpoint": str(ws.endpoint.index)}
         other = {"endpoint": str(1 - ws.endpoint.index)}
@@ -158,7 +152,7 @@ def test_same_uri_is_summed(pool, registry):
                 ws.send("x")
                 ws.recv()
         # It is counted once the queue has it.
-        eventually(lambda: pool.stats.messages_received == 15)
+        wait_until(lambda: pool.stats.messages_received == 15)
         scrape = Scrape(registry)
     name = "wspool_connection_messages_received_total"
     assert scrape.sum(name, uri=server.uri + "/") == 15
@@ -207,16 +201,16 @@ def test_counters_never_fall(pool, registry):
         wspool.connect(feed.uri, **options) as first,
         wspool.connect(feed.uri, **options) as second,
     ):
-        eventually(lambda: first.stats.messages_received == second.stats.messages_received == 3000)
+        wait_until(lambda: first.stats.messages_received == second.stats.messages_received == 3000)
         thread = threading.Thread(target=scrape_all_the_time)
         thread.start()
         for number in range(8):
             ws = wspool.connect(feed.uri, **options)
-            eventually(lambda ws=ws: ws.stats.messages_received == 3000)
+            wait_until(lambda ws=ws: ws.stats.messages_received == 3000)
             assert ws.dropped >= 2900
             seen = len(scrapes)
             # Else nobody has seen what it had.
-            eventually(lambda seen=seen: len(scrapes) >= seen + 2 or not thread.is_alive())
+            wait_until(lambda seen=seen: len(scrapes) >= seen + 2 or not thread.is_alive())
             ws.abort() if number % 3 == 2 else ws.close()
             del ws
             gc.collect()
@@ -243,7 +237,7 @@ def test_dropped_messages_of_ended_connections(pool, registry):
 
     with wspool.testing.replay(["x"], repeat=1000, close_after=False) as feed:
         with wspool.connect(feed.uri, pool=pool, max_queue=10, overflow="drop_oldest") as ws:
-            eventually(lambda: pool.stats.messages_received == 1000)
+            wait_until(lambda: pool.stats.messages_received == 1000)
             expected = ws.dropped
             assert dropped() == expected > 900
         assert dropped() == expected
@@ -261,9 +255,9 @@ def test_feed(pool, registry):
     )
     assert feed.opened.result(SECONDS) is wspool.Status.OPENED
     server.abort_connections()
-    eventually(lambda: Scrape(registry).sum("wspool_reconnects_total") == 1)
+    wait_until(lambda: Scrape(registry).sum("wspool_reconnects_total") == 1)
     server.close()
-    eventually(lambda: Scrape(registry).sum("wspool_failed_attempts_total") >= 1)
+    wait_until(lambda: Scrape(registry).sum("wspool_failed_attempts_total") >= 1)
     scrape = Scrape(registry)
     assert scrape.sum("wspool_connections", state="connecting") == 1
     assert scrape.sum("wspool_connections", state="open") == 0
@@ -277,7 +271,7 @@ def test_waiting_messages(pool, registry):
         wspool.testing.replay(["x" * 10] * 25, close_after=False) as feed,
         wspool.connect(feed.uri, pool=pool) as ws,
     ):
-        eventually(lambda: ws.stats.messages_received == 25)
+        wait_until(lambda: ws.stats.messages_received == 25)
         time.sleep(0.05)
         scrape = Scrape(registry)
         assert scrape.sum("wspool_queue_messages") == 25

@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from websockets.sync.server import serve
+from tests.support.echo_site import EchoSite
 
 import wspool
 import wspool.testing
@@ -25,28 +25,15 @@ def pool():
         yield pool
 
 
-class Site:
-    """A server by `websockets`: redirects the paths in `routes`, echoes on others."""
+class Site(EchoSite):
+    """Redirects the paths in `routes`, echoes on others."""
 
-    def __init__(self, context=None, scheme="ws"):
+    def __init__(self, context=None):
+        super().__init__(ssl=context)
         self.routes = {}
-        self.requests = []
         self.certificates = []  # whether the client showed one, for each request by TLS
-        self._server = serve(self._echo, "127.0.0.1", 0, ssl=context, process_request=self._process)
-        self.port = self._server.socket.getsockname()[1]
-        self.uri = f"{scheme}://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever)
 
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._thread.join()
-
-    def _process(self, connection, request):
-        self.requests.append(request)
+    def answer(self, connection, request):
         if isinstance(connection.socket, ssl.SSLSocket):
             self.certificates.append(bool(connection.socket.getpeercert()))
         route = self.routes.get(request.path)
@@ -56,10 +43,6 @@ class Site:
         response = connection.respond(status, "this way\n")
         response.headers["Location"] = location
         return response
-
-    def _echo(self, connection):
-        for message in connection:
-            connection.send(message)
 
     @property
     def paths(self):
@@ -220,7 +203,7 @@ class TestFollowed:
     def test_plain_to_tls(self, pool, site, tmp_path, monkeypatch):
         """From ws to wss the default trust decides, as it does for wss."""
         context, ca_file = certified(tmp_path / "tls", ["127.0.0.1"])
-        with Site(context, "wss") as secure:
+        with Site(context) as secure:
             site.routes["/"] = f"https://127.0.0.1:{secure.port}/there"
             error = failed(pool, site.uri).error
             assert isinstance(error, ssl.SSLCertVerificationError)
@@ -295,7 +278,7 @@ class TestCredentials:
         first, first_ca = certified(tmp_path / "first", ["feed.example"])
         second, second_ca = certified(tmp_path / "second", ["127.0.0.1"])
         trust = wspool.TLS(ca_data=first_ca.read_text() + second_ca.read_text())
-        with Site(first, "wss") as site, Site(second, "wss") as other:
+        with Site(first) as site, Site(second) as other:
             site.routes["/same"] = "/there"
             options = {"ssl": trust, "server_hostname": "feed.example"}
             opened(pool, f"{site.uri}/same", **options).close()
@@ -318,7 +301,7 @@ class TestCredentials:
         trust = wspool.TLS(
             ca_data=first_ca.read_text() + second_ca.read_text(), cert_file=cert, key_file=key
         )
-        with Site(first, "wss") as site, Site(second, "wss") as other:
+        with Site(first) as site, Site(second) as other:
             site.routes["/"] = "/same"
             opened(pool, site.uri, ssl=trust).close()
             site.routes["/away"] = other.uri
@@ -370,7 +353,7 @@ class TestRefused:
     def test_tls_to_plain(self, pool, other, tmp_path):
         """From wss to ws is refused: what was safe would be sent in the clear."""
         context, ca_file = certified(tmp_path / "tls", ["127.0.0.1"])
-        with Site(context, "wss") as site:
+        with Site(context) as site:
             for scheme in ("ws", "http"):
                 site.routes["/"] = f"{scheme}://127.0.0.1:{other.port}/?secret"
                 error = failed(pool, site.uri, ssl=wspool.TLS(ca_file=ca_file)).error

@@ -1,12 +1,10 @@
-"""What `stats` promises: counters that only grow, and what waits.
-
-Tests that are expected to fail are of faults that are known; with the fault the mark goes.
-"""
+"""What `stats` promises: counters that only grow, and what waits."""
 
 import threading
 import time
 
 import pytest
+from tests.support.pull_servers import wait_until
 
 import wspool
 import wspool.testing
@@ -20,13 +18,6 @@ def pool():
         yield made
 
 
-def eventually(check):
-    deadline = time.monotonic() + SECONDS
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_last_error_of_a_feed(pool):
     """It says why a feed is not open, and nothing while it is."""
     server = wspool.testing.sink()
@@ -37,11 +28,11 @@ def test_last_error_of_a_feed(pool):
     assert feed.opened.result(SECONDS) is wspool.Status.OPENED
     assert feed.last_error is None
     server.close()
-    eventually(lambda: isinstance(feed.last_error, ConnectionRefusedError))
+    wait_until(lambda: isinstance(feed.last_error, ConnectionRefusedError))
     assert feed.status is wspool.Status.CONNECTING
     assert feed.error is None
     with wspool.testing.sink(port=port):
-        eventually(lambda: feed.status is wspool.Status.OPENED)
+        wait_until(lambda: feed.status is wspool.Status.OPENED)
         assert feed.last_error is None
 
 
@@ -57,7 +48,7 @@ def test_dropped_of_ended_connections_stays(pool):
     """As all other counters."""
     with wspool.testing.replay(["x"], repeat=1000, close_after=False) as server:
         with wspool.connect(server.uri, pool=pool, max_queue=10, overflow="drop_newest") as ws:
-            eventually(lambda: pool.stats.messages_received == 1000)
+            wait_until(lambda: pool.stats.messages_received == 1000)
             dropped = pool.stats.dropped
             assert dropped == ws.dropped > 900
         assert pool.stats.dropped == dropped
@@ -93,10 +84,10 @@ def test_backlog_of_a_stalled_callback(pool, reconnect):
             server.uri, on_message=on_message, reconnect=reconnect
         )
         assert stalled.wait(SECONDS)
-        eventually(lambda: feed.stats.messages_received == 300)
+        wait_until(lambda: feed.stats.messages_received == 300)
         waiting = feed.stats
         go_on.set()
-        eventually(lambda: feed.stats.queue_messages == 0)
+        wait_until(lambda: feed.stats.queue_messages == 0)
         feed.abort()
     assert waiting.queue_messages > 200
     assert waiting.queue_age > 0.05

@@ -487,9 +487,13 @@ class TestDaemon:
         daemon.stop()
         assert daemon.wait_listening(("127.0.0.1", 1)) is False
 
-    def test_missing_program(self):
-        """The test is skipped, and told what to install."""
+    def test_missing_program(self, monkeypatch):
+        """The test is skipped, or fails if nothing is to be missing, and says what to install."""
+        monkeypatch.delenv("WSPOOL_NO_SKIPS", raising=False)
         with pytest.raises(pytest.skip.Exception, match="Debian's package its-package"):
+            find_program("no-such-program", "its-package")
+        monkeypatch.setenv("WSPOOL_NO_SKIPS", "1")
+        with pytest.raises(pytest.fail.Exception, match="Debian's package its-package"):
             find_program("no-such-program", "its-package")
 
 

@@ -360,10 +360,14 @@ class FaultProxy:
 
         self._run(work)
 
+    def accept(self) -> None:
+        """End `refuse`; other faults stay."""
+        self._run(self._listen)
+
     def restore(self) -> None:
         """End all faults of the proxy and its connections; accept again."""
         self._set("both", held=False, rate=None, delay=0.0, left=None)
-        self._run(self._listen)
+        self.accept()
 
     def close(self) -> None:
         """Reset what is open and end the thread."""

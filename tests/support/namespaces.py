@@ -8,8 +8,9 @@
         net.shape(delay=100, loss=2)
         net.client.black_hole()
 
-It needs root and iproute2; where that is missing the test is skipped. The cable is a veth pair, or,
-for `shape` on a kernel without netem, two TUN devices between which a thread carries the packets.
+It needs root and iproute2; where that is missing the test is skipped: see `skip_for_want`.
+What only a kernel may lack, netem and TUN, is a skip in any case. The cable is a veth pair, or, for
+`shape` on a kernel without netem, two TUN devices between which a thread carries the packets.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pytest
-from tests.support.processes import Daemon, find_program
+from tests.support.processes import Daemon, find_program, skip_for_want
 
 Medium: TypeAlias = Literal["veth", "tun"]
 
@@ -265,7 +266,7 @@ def network(
     find_program("ip", "iproute2")
     find_program("tc", "iproute2")
     if os.geteuid() != 0:
-        pytest.skip("network namespaces need root")
+        skip_for_want("network namespaces need root")
     _remove_left_over()
     chosen: Medium = medium or ("tun" if shaped and not _has_netem() else "veth")
     if chosen == "tun" and not os.path.exists("/dev/net/tun"):
@@ -292,7 +293,7 @@ def network(
             if host.namespace is not None:
                 result = _run("ip", None, "netns", "add", host.namespace, check=False)
                 if result.returncode != 0:
-                    pytest.skip(f"network namespaces are not permitted: {result.stderr.strip()}")
+                    skip_for_want(f"network namespaces are not permitted: {result.stderr.strip()}")
                 stack.callback(_run, "ip", None, "netns", "del", host.namespace, check=False)
         if chosen == "tun":
             cable = _Cable([host.device for host in hosts])

@@ -1,4 +1,8 @@
-"""Programs in the background that end with the test, also where the test is killed."""
+"""Programs in the background that end with the test, also where the test is killed.
+
+What a test needs of the system may be missing: it is skipped then. WSPOOL_NO_SKIPS=1 makes it fail,
+for machines that are meant to have everything: there nobody would notice that a test never runs.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -34,11 +39,18 @@ exit $code
 """
 
 
+def skip_for_want(reason: str) -> NoReturn:
+    """Skip the test, as the system lacks something; with WSPOOL_NO_SKIPS=1 it fails."""
+    if os.environ.get("WSPOOL_NO_SKIPS") == "1":
+        pytest.fail(f"WSPOOL_NO_SKIPS: {reason}")
+    pytest.skip(reason)
+
+
 def find_program(name: str, package: str) -> str:
     """Return the path of a program; without it the test is skipped, naming Debian's package."""
     path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin:/usr/local/sbin")
     if path is None:
-        pytest.skip(f"{name} is not installed (Debian's package {package})")
+        skip_for_want(f"{name} is not installed (Debian's package {package})")
     return path
 
 

@@ -16,11 +16,12 @@ PATIENCE = 30
 
 
 def wait_until(condition, timeout=PATIENCE):
-    """Wait until a condition holds."""
+    """Wait until a condition holds; returns what it says."""
     deadline = time.monotonic() + timeout
-    while not condition():
+    while not (result := condition()):
         assert time.monotonic() < deadline, "not within the time"
         time.sleep(0.005)
+    return result
 
 
 @contextlib.contextmanager

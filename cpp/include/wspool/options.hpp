@@ -89,8 +89,8 @@ struct options_t {
     /// What must come, in any order, before it counts as ready; within `open_timeout`. Messages
     /// are held back meanwhile, up to the queue's bound.
     std::vector<acknowledgement_t> match;
-    /// A connection so old is replaced: a successor is opened, and takes over once it is ready and
-    /// the peer has closed the old one. Zero: never.
+    /// A connection so old, or at random up to a tenth younger, is replaced: a successor is opened,
+    /// and takes over once it is ready and the peer has closed the old one. Zero: never.
     milliseconds replace_after{0};
     /// The same feed over so many connections. More than one needs `dedup`.
     unsigned redundancy = 1;

@@ -3,12 +3,14 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "wspool/testing/certificates.hpp"
+#include "wspool/testing/loopback_server.hpp"
 #include "wspool/wspool.hpp"
 
 namespace wspool_test {
@@ -51,5 +53,18 @@ public:
 private:
     std::filesystem::path folder_;
 };
+
+/// Sends back what it gets, under TLS if it is given certificates.
+inline std::unique_ptr<wspool::testing::loopback_server_c> echo_server(const certificates* files) {
+    wspool::testing::loopback_options_t options;
+    if (files != nullptr) {
+        options.cert_file = files->file("cert.pem");
+        options.key_file = files->file("key.pem");
+    }
+    wspool::error_ptr error;
+    auto server = wspool::testing::loopback_server_c::Create(options, error);
+    if (error) throw std::runtime_error(error->Error_msg());
+    return server;
+}
 
 }  // namespace wspool_test
