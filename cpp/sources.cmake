@@ -49,8 +49,10 @@ set(WSPOOL_CORE_SOURCES
   src/json/field_set.cpp
   src/json/json_finder.cpp
   src/json/json_pointer.cpp
+  src/json/layout.cpp
   src/json/number.cpp
   src/json/picker.cpp
+  src/json/plain_number.cpp
   src/json/plan.cpp
   src/json/provenance.cpp
   src/json/record_picker.cpp

@@ -14,6 +14,7 @@ set(WSPOOL_TEST_SOURCES
   test_frame_verdicts.cpp
   test_handshake.cpp
   test_handshake_response.cpp
+  test_json_layout.cpp
   test_json_structure.cpp
   test_json_values.cpp
   test_loop.cpp

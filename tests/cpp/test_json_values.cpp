@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "json/number.hpp"
+#include "json/plain_number.hpp"
 #include "json/timestamp.hpp"
 #include "json/token.hpp"
 #include "wspool/json_finder.hpp"
@@ -52,6 +53,19 @@ std::optional<std::int64_t> stamp(std::string_view text, time_unit_e unit) {
 
 std::optional<std::int64_t> iso(std::string_view text) {
     return parsed<std::int64_t>(parse_iso_time, text);
+}
+
+/// What a plain number is read as: its digits, "e-" and how many of them are decimals; empty if it
+/// is not that plain.
+std::string plain(const std::string& text, char before) {
+    // Exactly as much room as it asks for, so that a sanitizer sees what is read around it.
+    const std::size_t room = plain_number::longest;
+    std::vector<char> exact(text.size() < room ? room - text.size() : 0, before);
+    exact.insert(exact.end(), text.begin(), text.end());
+    plain_number number;
+    if (!number.read(exact.data() + exact.size(), text.size())) return "";
+    return std::to_string(number.digits) +
+           (number.has_point ? "e-" + std::to_string(number.decimals) : "");
 }
 
 found_e find(const std::string& text, const char* pointer, std::string& value) {
@@ -315,4 +329,37 @@ TEST_CASE("What a pointer finds") {
     CHECK_FALSE(json_pointer_c::Parse("a"));
     CHECK_FALSE(json_pointer_c::Parse("/~2"));
     CHECK_FALSE(json_pointer_c::Parse("/a~"));
+}
+
+TEST_CASE("plain numbers: digits with a point anywhere among them, and nothing else") {
+    if (!plain_number::can_read()) return;
+    const std::string all = "1234567890123456";
+    for (const char before : {'0', '9', '.', '"', '\xFF'}) {
+        CAPTURE(before);
+        for (std::size_t size = 1; size <= 16; ++size) {
+            const std::string digits = all.substr(0, size);
+            CHECK(plain(digits, before) == digits);
+            CHECK(plain(std::string(size, '0'), before) == "0");
+            for (std::size_t place = 0; place < size; ++place) {
+                std::string text = digits;
+                for (const char other : {'/', ':', '-', '+', 'e', ' ', '\0', '\x80', '\xFF', '"'}) {
+                    text[place] = other;
+                    CHECK(plain(text, before).empty());
+                }
+                text[place] = '.';
+                const std::string rest = text.substr(0, place) + text.substr(place + 1);
+                if (rest.empty()) {
+                    CHECK(plain(text, before).empty());
+                    continue;
+                }
+                CHECK(plain(text, before) ==
+                      std::to_string(std::stoull(rest)) + "e-" + std::to_string(size - 1 - place));
+                if (size == 1) continue;
+                text[place == 0 ? 1 : place - 1] = '.';
+                CHECK(plain(text, before).empty());
+            }
+        }
+        CHECK(plain("", before).empty());
+        CHECK(plain(all + "7", before).empty());
+    }
 }

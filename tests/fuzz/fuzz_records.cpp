@@ -204,21 +204,69 @@ void check_pick(record_picker_c& picker, const schema& from, std::string_view te
 
 const std::string_view spoiling = "[]{},:\"\\ 0123456789.eE-+tfnNaI\t\n\x01\xC3\xA9";
 
+namespace {
+
+/// A copy in memory of exactly its size.
+struct exact_text {
+    explicit exact_text(std::string_view text) : bytes(new char[text.size()]), size(text.size()) {
+        if (size != 0) std::memcpy(bytes.get(), text.data(), size);
+    }
+    [[nodiscard]] std::string_view view() const { return {bytes.get(), size}; }
+
+    std::unique_ptr<char[]> bytes;
+    std::size_t size;
+};
+
+void check_text(record_picker_c& picker, const schema& from, std::string_view text) {
+    const exact_text exact(text);
+    check_pick(picker, from, exact.view(), false);
+    // Whoever says that it is UTF-8 has checked; and a second time keys are known already.
+    if (parse(text)) check_pick(picker, from, exact.view(), true);
+}
+
+/// Texts that are laid out nearly as this one, to a picker that has learned how that is. Which
+/// bytes are changed follows from the text, so that an input does the same each time.
+void check_variants(const std::shared_ptr<const field_set_c>& fields, const schema& from,
+                    std::string_view text) {
+    record_picker_c picker(fields);
+    for (int i = 0; i < 3; ++i) check_text(picker, from, text);
+    std::uint64_t random = 0x9E3779B97F4A7C15U;
+    for (const char c : text) random = (random ^ static_cast<unsigned char>(c)) * 0x100000001B3U;
+    for (int i = 0; i < 6; ++i) {
+        random = random * 6364136223846793005U + 1442695040888963407U;
+        const std::size_t place = (random >> 33U) % text.size();
+        const char other = spoiling[(random >> 17U) % spoiling.size()];
+        std::string variant(text);
+        if (i % 3 == 0)
+            variant[place] = other;
+        else if (i % 3 == 1)
+            variant.insert(place, 1, other);
+        else
+            variant.erase(place, 1);
+        check_text(picker, from, variant);
+        check_text(picker, from, text);
+    }
+}
+
+}  // namespace
+
 void check(const std::uint8_t* data, std::size_t size) {
-    // Kept from input to input, as they are from message to message.
-    static std::vector<std::unique_ptr<record_picker_c>> pickers;
-    if (pickers.empty())
-        for (const schema& one : schemas())
-            pickers.push_back(std::make_unique<record_picker_c>(compile(one)));
+    struct known {
+        std::shared_ptr<const field_set_c> fields;
+        std::unique_ptr<record_picker_c> picker;  // kept, as it is from message to message
+    };
+    static std::vector<known> all;
+    if (all.empty()) {
+        for (const schema& one : schemas()) {
+            auto fields = compile(one);
+            all.push_back({fields, std::make_unique<record_picker_c>(fields)});
+        }
+    }
     if (size == 0) return;
     const std::size_t which = data[0] % schemas().size();
-    const std::size_t length = size - 1;
-    const std::unique_ptr<char[]> exact(new char[length]);
-    if (length != 0) std::memcpy(exact.get(), data + 1, length);
-    const std::string_view text(exact.get(), length);
-    check_pick(*pickers[which], schemas()[which], text, false);
-    // Whoever says that it is UTF-8 has checked; and a second time keys are known already.
-    if (parse(text)) check_pick(*pickers[which], schemas()[which], text, true);
+    const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+    check_text(*all[which].picker, schemas()[which], text);
+    if (parse(text)) check_variants(all[which].fields, schemas()[which], text);
 }
 
 }  // namespace wspool::fuzz

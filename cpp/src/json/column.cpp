@@ -4,9 +4,11 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "json/number.hpp"
+#include "json/plain_number.hpp"
 #include "json/timestamp.hpp"
 
 namespace wspool::json {
@@ -29,18 +31,29 @@ struct int64_parser {
     using value_t = std::int64_t;
     static constexpr value_t null = 0;
     bool operator()(std::string_view text, value_t& out) const { return parse_int64(text, out); }
+    static bool take(const plain_number& from, value_t& out) {
+        out = static_cast<value_t>(from.digits);
+        return !from.has_point;
+    }
 };
 
 struct uint64_parser {
     using value_t = std::uint64_t;
     static constexpr value_t null = 0;
     bool operator()(std::string_view text, value_t& out) const { return parse_uint64(text, out); }
+    static bool take(const plain_number& from, value_t& out) {
+        out = from.digits;
+        return !from.has_point;
+    }
 };
 
 struct double_parser {
     using value_t = double;
     static constexpr value_t null = std::numeric_limits<double>::quiet_NaN();
     bool operator()(std::string_view text, value_t& out) const { return parse_double(text, out); }
+    static bool take(const plain_number& from, value_t& out) {
+        return divide(from.digits, from.decimals, out);
+    }
 };
 
 struct timestamp_parser {
@@ -50,6 +63,9 @@ struct timestamp_parser {
     bool operator()(std::string_view text, value_t& out) const {
         // The least integer stands for null.
         return parse_timestamp(text, unit, out) && out != null;
+    }
+    static bool take(const plain_number& from, value_t& out) {
+        return int64_parser::take(from, out);
     }
 };
 
@@ -62,7 +78,14 @@ struct decimal_parser {
         decimal_t number;
         return parse_decimal(text, number) && scale(number, decimals, precision, out);
     }
+    static bool take(const plain_number& /*from*/, value_t& /*out*/) { return false; }
 };
+
+/// True if `text` stands in a message so far behind its beginning that a plain number can be read.
+inline bool has_room(std::string_view text, const context& with) {
+    constexpr auto room = static_cast<std::ptrdiff_t>(plain_number::longest);
+    return !with.has_backslash && text.data() + text.size() - with.source.text().data() >= room;
+}
 
 template <class Parser>
 class number_column final : public column {
@@ -75,7 +98,12 @@ public:
         bool is_valid = false;
         unsigned mistakes = 0;
         if (!value.is_null()) {
-            is_valid = parser_(text_of(value, with), number);
+            const std::string_view text = text_of(value, with);
+            plain_number plain;
+            is_valid = reads_plain_ && has_room(text, with) &&
+                       plain.read(text.data() + text.size(), text.size()) &&
+                       Parser::take(plain, number);
+            if (!is_valid) is_valid = parser_(text, number);
             if (!is_valid) {
                 number = Parser::null;
                 mistakes = 1;
@@ -94,6 +122,7 @@ private:
     }
 
     const Parser parser_;
+    const bool reads_plain_ = plain_number::can_read() && !std::is_same_v<Parser, decimal_parser>;
     byte_store_c values_;
 };
 
@@ -143,7 +172,7 @@ private:
 };
 
 /// A string without its escapes; empty if UTF-8 cannot express it.
-std::optional<std::string_view> unescaped(const slice& value, context& with) {
+inline std::optional<std::string_view> unescaped(const slice& value, context& with) {
     const std::string_view inside = value.inside();
     if (!with.has_backslash || inside.find('\\') == std::string_view::npos) return inside;
     if (!unescape(inside, with.scratch)) return {};

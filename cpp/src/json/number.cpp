@@ -19,14 +19,8 @@ namespace {
 
 constexpr unsigned most_digits = 38;
 
-// Digits and power of ten that a double holds exactly give the right result in one step (Clinger,
-// "How to read floating point numbers accurately", 1990).
-constexpr std::array<double, 23> exact_powers{1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                              1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                              1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 constexpr std::array<std::uint64_t, 9> powers_of_ten{
     1, 10, 100, 1'000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000};
-constexpr std::uint64_t exact_digits = std::uint64_t{1} << 53U;
 
 unsigned digit_of(char c) noexcept { return static_cast<unsigned char>(c - '0'); }
 
@@ -140,9 +134,9 @@ bool parse_plain_double(std::string_view text, double& out) noexcept {
         decimals = at - fraction;
         count += decimals;
     }
-    if (count == 0 || count == longest || digits > exact_digits) return false;
-    const double value =
-        static_cast<double>(digits) / exact_powers[static_cast<std::size_t>(decimals)];
+    if (count == 0 || count == longest) return false;
+    double value = 0;
+    if (!divide(digits, static_cast<unsigned>(decimals), value)) return false;
     out = negative ? -value : value;
     return true;
 }

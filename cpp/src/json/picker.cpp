@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
+
+#include <simdjson.h>
 
 #include "json/digits.hpp"
 
@@ -56,7 +59,15 @@ void picker::reset() {
 }
 
 bool picker::pick(std::string_view text, bool is_utf8) {
-    reset();
+    // What one call has noted by a layout, the next one notes again where it has the same.
+    const bool is_clean = !by_layout_;
+    if (is_clean) reset();
+    by_layout_ = layouts_.match(text, values_.data());
+    if (by_layout_ && (is_utf8 || simdjson::validate_utf8(text.data(), text.size()))) {
+        structure_.set_plain(text);
+        return true;
+    }
+    if (!is_clean || std::exchange(by_layout_, false)) reset();
     if (!structure_.index(text, is_utf8)) return false;
     text_ = text.data();
     size_ = text.size();
@@ -76,7 +87,10 @@ bool picker::pick(std::string_view text, bool is_utf8) {
         const std::size_t end = structure_.is_compact()
                                     ? walk<true>(root, begin, 0, values_.data())
                                     : walk<false>(root, begin, 0, values_.data());
-        if (end == size_) return true;
+        if (end == size_) {
+            layouts_.missed(text, values_);
+            return true;
+        }
     }
     reset();
     return false;

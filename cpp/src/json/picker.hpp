@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "json/layout.hpp"
 #include "json/plan.hpp"
 #include "json/structure.hpp"
 #include "json/token.hpp"
@@ -92,6 +93,8 @@ private:
 
     const plan& plan_;
     structure structure_;
+    layouts layouts_;
+    bool by_layout_ = false;  // values_ is what a layout has noted, and nothing else
     const char* text_ = nullptr;
     std::size_t size_ = 0;  // up to the last byte that is no white space
     bool has_backslash_ = false;

@@ -48,6 +48,12 @@ public:
     /// as long as the text is. `is_utf8`: that is known already.
     bool index(std::string_view text, bool is_utf8);
 
+    /// Instead of `index`, for a text without backslashes in which no value is looked up.
+    void set_plain(std::string_view text) noexcept {
+        text_ = text;
+        found_ = {};
+    }
+
     [[nodiscard]] std::string_view text() const noexcept { return text_; }
     [[nodiscard]] bool has_backslash() const noexcept { return found_.has_backslash; }
     /// No white space between tokens, so that what follows a token is the next.

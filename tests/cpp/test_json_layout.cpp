@@ -1,0 +1,176 @@
+/// Messages that are laid out as the ones before are read in a shorter way: with the same result.
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "wspool/record_picker.hpp"
+
+using namespace wspool;
+using outcome_e = record_picker_c::outcome_e;
+using strings = std::vector<std::string>;
+
+namespace {
+
+std::shared_ptr<const field_set_c> schema() {
+    fields_t fields;
+    for (const auto& [pointer, type] : std::vector<std::pair<std::string, std::string>>{
+             {"", "json"},
+             {"/s", "string"},
+             {"/s", "category"},
+             {"/p", "float64"},
+             {"/p", "json"},
+             {"/q", "decimal128(30,8)"},
+             {"/n", "int64"},
+             {"/n", "uint64"},
+             {"/t", "timestamp[ms]"},
+             {"/m", "bool"},
+             {"/d/x", "json"},
+             {"/d/y", "float64"},
+             {"/a", "list<float64>"},
+             {"/a long name, longer than a vector", "json"},
+         })
+        fields.columns.push_back(
+            {"c" + std::to_string(fields.columns.size()), pointer, *column_type_t::Parse(type)});
+    // The whole message is an object, and no layout knows where that is.
+    fields.columns.erase(fields.columns.begin());
+    error_ptr error;
+    auto compiled = field_set_c::Compile({fields}, error);
+    REQUIRE_FALSE(error);
+    return compiled;
+}
+
+void append(strings& to, const byte_store_c& bytes) { to.emplace_back(bytes.Data(), bytes.Size()); }
+
+void append(strings& to, const column_data_t& column) {
+    to.push_back(std::to_string(column.length) + " rows, " + std::to_string(column.null_count));
+    append(to, column.validity);
+    append(to, column.offsets);
+    append(to, column.values);
+    if (column.items) append(to, *column.items);
+}
+
+/// All that a picker makes of a text.
+strings picked(record_picker_c& picker, std::string_view text, bool is_text) {
+    // Exactly as large as the text, so that a sanitizer sees what is read around it.
+    const std::vector<char> exact(text.begin(), text.end());
+    message_view_t message;
+    message.payload = {exact.data(), exact.size()};
+    message.is_text = is_text;
+    strings all{std::to_string(static_cast<int>(picker.Pick(message)))};
+    const auto batch = picker.Finish(0);
+    for (const auto& column : batch->columns) {
+        append(all, *column);
+        // A dictionary keeps what it has had; of a category the text counts.
+        if (column->dictionary && column->length == 1 && column->null_count == 0) {
+            std::uint32_t number = 0;
+            std::memcpy(&number, column->values.Data(), sizeof number);
+            std::int32_t range[2];
+            std::memcpy(range, column->dictionary->offsets.Data() + std::size_t{number} * 4,
+                        sizeof range);
+            all[all.size() - 1] = std::string(column->dictionary->values.Data() + range[0],
+                                              static_cast<std::size_t>(range[1] - range[0]));
+        }
+    }
+    for (const auto& mistakes : batch->mistakes) all.push_back(std::to_string(mistakes.count));
+    return all;
+}
+
+const strings& messages() {
+    static const strings all{
+        R"({"s":"BTCUSDT","p":"4.28874","q":"194","n":859609975,"t":1626916403124,"m":true})",
+        R"({"s":"X","p":"31999.01000000","q":"-0.00100000","n":0,"t":1626916403.124,"m":false})",
+        R"({"s": "a b!c", "p": 1e5, "d": {"x": null, "y": "7."}, "n": -5, "m": 1})"
+        "\n",
+        R"({"d":{"x":{},"y":".5"},"a":3,"s":"","p":"12345678901234567","n":"18446744073709551615"})",
+        R"({"a long name, longer than a vector":"of 17 characters.","s":"naïve €","p":"."})",
+        R"({"p":"1.2.3","p":"5","s":"twice","n":"+7","q":"1234567890.12345678","m":"true"})",
+        R"({"s":"with \"escape\"","p":"1","n":1})",
+        R"({"s":"x","a":[1,2,3],"p":"1"})",
+        R"("4.28874 alone")",
+        R"(4.28874)",
+    };
+    return all;
+}
+
+constexpr std::string_view spoiling = "[]{},:\"\\ 01239.eE-+tfnN\t\x01\xC3";
+
+}  // namespace
+
+TEST_CASE("layout: what is laid out as before gives the same, whatever is in it") {
+    const auto fields = schema();
+    for (const std::string& first : messages()) {
+        // It has learned the layout once the message has come three times.
+        record_picker_c warm(fields);
+        for (int i = 0; i < 4; ++i) picked(warm, first, true);
+        for (const bool is_text : {true, false}) {
+            for (std::size_t place = 0; place < first.size(); ++place) {
+                for (const char c : spoiling) {
+                    std::string text = first;
+                    text[place] = c;
+                    if (is_text && c == '\xC3') continue;  // what is text has been checked
+                    CAPTURE(text);
+                    record_picker_c fresh(fields);
+                    REQUIRE(picked(warm, text, is_text) == picked(fresh, text, is_text));
+                    // A miss must not keep it from using what it knows.
+                    REQUIRE(picked(warm, first, is_text) == picked(fresh, first, is_text));
+                }
+                for (const std::string& text : {first.substr(0, place), first.substr(place),
+                                                first.substr(0, place) + "7" + first.substr(place),
+                                                first.substr(0, place) + "\"" + first.substr(place),
+                                                first.substr(0, place) + first.substr(place + 1)}) {
+                    CAPTURE(text);
+                    record_picker_c fresh(fields);
+                    REQUIRE(picked(warm, text, false) == picked(fresh, text, false));
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("layout: kinds of messages take turns") {
+    const auto fields = schema();
+    record_picker_c warm(fields);
+    for (int round = 0; round < 300; ++round) {
+        for (std::size_t i = 0; i < messages().size();
+             i += 1 + static_cast<std::size_t>(round % 3)) {
+            record_picker_c fresh(fields);
+            REQUIRE(picked(warm, messages()[i], true) == picked(fresh, messages()[i], true));
+        }
+    }
+}
+
+TEST_CASE("layout: nothing is left of the message before in one that is too large") {
+    const auto fields = schema();
+    record_picker_c warm(fields);
+    const std::string small = R"({"s":"x","p":"1","n":1})";
+    const std::string large = R"({"z":")" + std::string(10'000, '.') + R"(","n":2})";
+    for (int i = 0; i < 5; ++i) picked(warm, small, true);
+    record_picker_c fresh(fields);
+    CHECK(picked(warm, large, true) == picked(fresh, large, true));
+    CHECK(picked(warm, small, true) == picked(fresh, small, true));
+}
+
+TEST_CASE("layout: values of every length are found, up to the end of the text") {
+    const auto fields = schema();
+    record_picker_c warm(fields);
+    for (std::size_t length = 0; length < 200; ++length) {
+        for (const std::string& text :
+             {R"({"s":")" + std::string(length, '.') + R"(","p":1})",
+              R"({"p":1,"s":")" + std::string(length, '\x7F') + R"("})",
+              R"({"s":1,"n":)" + std::string(length, '7') + R"(})",
+              R"({"s":"1","p":"0.)" + std::string(length, '3') + R"("})"}) {
+            CAPTURE(text);
+            for (int i = 0; i < 3; ++i) {
+                record_picker_c fresh(fields);
+                REQUIRE(picked(warm, text, true) == picked(fresh, text, true));
+            }
+        }
+    }
+}
