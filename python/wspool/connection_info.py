@@ -225,7 +225,13 @@ class ConnectionInfo(_Native):
             if self.generation:
                 return InvalidState("not connected at the moment; it is being connected again")
             return InvalidState("still connecting; wait for Connection.opened")
+        if status is Status.OPENED and self._goes_on():
+            return InvalidState("not connected at the moment; the connection is ending")
         return self._ended(status)
+
+    def _goes_on(self) -> bool:
+        """Tell whether it is a feed that may live on when its connection has ended."""
+        return self._source is not None and self._source.goes_on
 
     def _lost(self) -> WSPoolError:
         """Return how the connection of a feed has ended that was the last one."""

@@ -267,7 +267,12 @@ class Options:
             messages = [*self.on_connect, *self.subscriptions]
         headers = () if prepares else self._made_headers()
         source = AttemptSource(
-            (lambda: self._attempt(uri)) if prepares else None, self.reconnect, self.logger
+            (lambda: self._attempt(uri)) if prepares else None,
+            self.reconnect,
+            self.logger,
+            goes_on=(self.reconnect is not None and not until_open)
+            or self.replace_after is not None
+            or self.redundancy > 1,
         )
         compression = Deflate() if self.compression == "deflate" else self.compression
         ca_file, ca_path = ("", "") if secure else trust_for_redirects()

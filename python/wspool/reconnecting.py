@@ -260,6 +260,7 @@ class AttemptSource:
         prepare: Makes what an attempt needs; None if nothing of it is made by user code.
         reconnect: Whose ``fatal`` and ``retry`` are asked; None if there are none.
         logger: Where it is said that such a function has raised.
+        goes_on: Whether the handle may live on when a connection of it has ended.
     """
 
     def __init__(
@@ -267,7 +268,10 @@ class AttemptSource:
         prepare: Callable[[], Attempt] | None,
         reconnect: Reconnect | None,
         logger: logging.Logger | logging.LoggerAdapter[Any],
+        *,
+        goes_on: bool = False,
     ) -> None:
+        self.goes_on = goes_on
         self._prepare = prepare
         self._reconnect = reconnect
         self._logger = logger

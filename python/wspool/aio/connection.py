@@ -301,6 +301,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             TypeError: If message is none of these; a mapping is not taken for an iterable.
             ValueError: If text is True and message is not UTF-8.
         """
@@ -375,6 +376,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             ConcurrencyError: If a ping with the same data has not been answered yet.
             ValueError: If data is too long.
         """
@@ -404,6 +406,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             ValueError: If data is too long.
         """
         self._check_loop()

@@ -1,0 +1,152 @@
+"""What a feed says around the loss of a connection: to who sends, who pings, who looks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+import pytest
+from tests.support.pull_clients import LOOPS, client_of, running
+from tests.support.pull_servers import (
+    CLOSE,
+    PATIENCE,
+    TEXT,
+    Frames,
+    finish,
+    frame,
+    frame_server,
+    wait_until,
+)
+from websockets.asyncio.server import serve
+
+import wspool
+import wspool.aio
+from wspool import Reconnect, Status
+
+QUICK = Reconnect(initial_delay=0.02, max_delay=0.1)
+OPTIONS = {"proxy": None, "reconnect": QUICK, "ping_interval": None}
+
+
+class ClosingServer:
+    """Sends a close frame to its first connection and, while `hold` is unset, does not end TCP."""
+
+    def __init__(self, code=1012):
+        self._code = code
+        self._first = threading.Lock()
+        self.answered = threading.Event()
+        self.hold = threading.Event()
+
+    def __call__(self, sock):
+        if not self._first.acquire(blocking=False):
+            return finish(sock)
+        frames = Frames(sock)
+        assert frames.read()[0] == TEXT  # it is open for the client
+        sock.sendall(frame(self._code.to_bytes(2, "big"), CLOSE))
+        while frames.read()[0] != CLOSE:
+            pass
+        self.answered.set()
+        assert self.hold.wait(PATIENCE)
+        return None
+
+
+@pytest.fixture(params=["sync", *LOOPS])
+def client(request):
+    """Connects with the blocking API or with asyncio."""
+    client = client_of(request.param)
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("code", [1000, 1012])
+def test_sending_while_the_server_closes(client, code):
+    """The feed lives on: InvalidState at once, and not how a connection ended."""
+    behave = ClosingServer(code)
+    with frame_server(behave) as uri:
+        ws = client.connect(uri, close_timeout=PATIENCE, **OPTIONS)
+        try:
+            ws.send("go")
+            assert behave.answered.wait(PATIENCE)
+            assert ws.status is Status.OPENED
+            for call in (ws.send, ws.ping, ws.pong):
+                with pytest.raises(wspool.InvalidState, match="not connected at the moment"):
+                    call("x")
+            behave.hold.set()
+            wait_until(lambda: ws.generation == 2)
+            ws.send("x")
+        finally:
+            behave.hold.set()
+            ws.close()
+
+
+def test_sending_in_a_callback_while_the_server_closes():
+    """The same with callbacks."""
+    behave = ClosingServer()
+    with frame_server(behave) as uri, wspool.EndpointPool(1) as pool:
+        connection = pool[0].create_new_connection(uri, close_timeout=PATIENCE, **OPTIONS)
+        assert connection.opened.result(PATIENCE) is Status.OPENED
+        connection.send("go")
+        assert behave.answered.wait(PATIENCE)
+        for call in (connection.send, connection.ping, connection.pong):
+            with pytest.raises(wspool.InvalidState, match="not connected at the moment"):
+                call("x")
+        behave.hold.set()
+        wait_until(lambda: connection.generation == 2)
+
+
+def test_what_ends_with_its_connection_says_how_it_ended(client):
+    """With events only nothing is made again, so there it is the end that is raised."""
+    behave = ClosingServer()
+    with frame_server(behave) as uri:
+        ws = client.connect(uri, proxy=None, events=True, close_timeout=PATIENCE)
+        ws.send("go")
+        assert behave.answered.wait(PATIENCE)
+        threading.Timer(0.05, behave.hold.set).start()
+        with pytest.raises(wspool.ConnectionClosedError, match="1012"):
+            ws.send("x")
+        ws.close()
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_sender_goes_on_over_restarts(kind):
+    """Whatever moment a restart hits it, it is never left waiting."""
+
+    async def main():
+        async def handler(connection):
+            async for _ in connection:
+                pass
+
+        async with serve(handler, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            ws = await wspool.aio.connect(f"ws://127.0.0.1:{port}", **OPTIONS)
+            sent = 0
+
+            async def beat():
+                nonlocal sent
+                while True:
+                    with contextlib.suppress(wspool.InvalidState):
+                        await ws.send("x")
+                        sent += 1
+                    await asyncio.sleep(0)
+
+            task = asyncio.create_task(beat())
+            for restart in range(5):
+                before = sent
+                while sent < before + 100:
+                    await asyncio.sleep(0.001)
+                for one in list(server.connections):
+                    await one.close(1012)
+                while ws.generation < restart + 2:
+                    await asyncio.sleep(0.001)
+            before = sent
+            while sent < before + 100:
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.wait([task])
+            ws.abort()
+            await ws.wait_closed()
+
+    with running(kind) as run:
+        run(main())
+
+
