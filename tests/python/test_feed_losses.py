@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 
 import pytest
 from tests.support.pull_clients import LOOPS, client_of, running
@@ -26,6 +27,14 @@ from wspool import Reconnect, Status
 
 QUICK = Reconnect(initial_delay=0.02, max_delay=0.1)
 OPTIONS = {"proxy": None, "reconnect": QUICK, "ping_interval": None}
+
+
+async def until(condition):
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        await asyncio.sleep(0.001)
 
 
 class ClosingServer:
@@ -131,16 +140,11 @@ def test_a_sender_goes_on_over_restarts(kind):
 
             task = asyncio.create_task(beat())
             for restart in range(5):
-                before = sent
-                while sent < before + 100:
-                    await asyncio.sleep(0.001)
+                await until(lambda before=sent: sent > before + 100)
                 for one in list(server.connections):
                     await one.close(1012)
-                while ws.generation < restart + 2:
-                    await asyncio.sleep(0.001)
-            before = sent
-            while sent < before + 100:
-                await asyncio.sleep(0.001)
+                await until(lambda restart=restart: ws.generation == restart + 2)
+            await until(lambda before=sent: sent > before + 100)
             task.cancel()
             await asyncio.wait([task])
             ws.abort()
@@ -148,5 +152,3 @@ def test_a_sender_goes_on_over_restarts(kind):
 
     with running(kind) as run:
         run(main())
-
-

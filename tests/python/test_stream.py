@@ -449,6 +449,57 @@ class TestAsyncio:
             assert self.run(ended(uri)) == [0]
         assert left == ["hello"]
 
+    @pytest.mark.parametrize("leave", [False, True], ids=["close", "leave"])
+    def test_closed_while_a_task_takes(self, leave):
+        """A task that waits for a batch gets what came, and the end."""
+
+        async def main(uri):
+            taken = []
+
+            async def consume(batches):
+                async for batch in batches:
+                    taken.append(batch)
+
+            async with wspool.aio.stream(
+                [uri] * 2, fields=PRICES, max_delay=0.01, proxy=None
+            ) as batches:
+                task = asyncio.create_task(consume(batches))
+                deadline = time.monotonic() + PATIENCE
+                while sum(map(len, taken)) < 4:  # then it waits for more
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.001)
+                if not leave:
+                    await asyncio.wait_for(batches.close(), PATIENCE)
+            await asyncio.wait_for(task, PATIENCE)
+            return numbers_of(taken)
+
+        with websockets_server(sending(*TRADES[:2])) as uri:
+            assert sorted(self.run(main(uri))) == [0, 0, 1, 1]
+
+    def test_one_task_takes(self):
+        """A second one is told so, and the first goes on."""
+
+        async def main(uri):
+            async with wspool.aio.stream(uri, fields=PRICES, max_delay=0.01) as batches:
+                task = asyncio.create_task(batches.next())
+                await asyncio.sleep(0)
+                with pytest.raises(wspool.ConcurrencyError, match="another task"):
+                    await batches.next()
+                with pytest.raises(wspool.ConcurrencyError):
+                    async for _ in batches:
+                        pass
+                batches.connections[0].send("go")
+                return (await task)["n"].tolist()
+
+        def on_demand(connection):
+            connection.recv()
+            connection.send(TRADES[7])
+            for _ in connection:
+                pass
+
+        with websockets_server(on_demand) as uri:
+            assert self.run(main(uri)) == [7]
+
     def test_leaving_early(self, server):
         """Leaving the block closes, and what had come can be taken."""
 
