@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import native
+from .checking import check_ordinary, check_timeout
 from .connection import Callbacks, Connection
 from .connection_info import ConnectionInfo, check_close_code, check_str, statistics_of, sum_of
 from .events import Statistics, Status
@@ -437,6 +438,7 @@ class EndpointPool:
         """
         if any(endpoint.on_own_thread() for endpoint in self._endpoints):
             raise InvalidState("EndpointPool.close() inside a callback would wait for itself")
+        check_timeout("timeout", timeout)
         self._closed = True
         try:
             for endpoint in self._endpoints:

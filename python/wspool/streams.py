@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from . import native
+from .checking import check_timeout
 from .exceptions import ConnectionClosedOK
 from .stream_base import OnUnmatched, StreamBase, StreamOptions
 
@@ -90,7 +91,8 @@ class RecordStream(StreamBase):
     def _next(self, timeout: float | None) -> native.RecordBatch | None:
         """Return the next native batch; None when there will be none."""
         stream = self._started()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        bound = check_timeout("timeout", timeout)
+        deadline = None if bound is None else time.monotonic() + bound
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             batch, is_end = stream.take_within(left)

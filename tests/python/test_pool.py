@@ -1,6 +1,7 @@
 """EndpointPool and Endpoint."""
 
 import gc
+import math
 import os
 import signal
 import subprocess
@@ -306,6 +307,17 @@ class TestEndpoint:
         """A URI is a str."""
         with pytest.raises(TypeError, match="uri must be a str"):
             pool[0].create_new_connection(uri)
+
+    @pytest.mark.parametrize("timeout", [True, "1", math.nan])
+    def test_bad_timeouts(self, timeout):
+        """What is no number of seconds is refused, and nothing is closed for it."""
+        with EndpointPool(1) as pool, wspool.testing.echo() as server:
+            connection = pool[0].create_new_connection(server.uri, proxy=None)
+            assert connection.opened.result(10) is Status.OPENED
+            for wait in (pool.close, pool[0].wait_for_closing_all, connection.wait_closed):
+                with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+                    wait(timeout)
+            assert connection.status is Status.OPENED
 
     @pytest.mark.parametrize("name", ["on_open", "on_message", "on_close", "on_fail", "on_error"])
     def test_callback_not_callable(self, pool, name):

@@ -238,6 +238,13 @@ class TestBlocking:
             with pytest.raises((TypeError, ValueError), match="uris"):
                 wspool.stream(uris, fields=PRICES)
 
+    @pytest.mark.parametrize("timeout", [float("nan"), "1", True])
+    def test_bad_timeout(self, server, timeout):
+        """What is no number of seconds is refused."""
+        with wspool.stream(server.uri, fields=PRICES, **EASY) as batches:
+            with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+                batches.next(timeout)
+
     def test_bad_uri(self):
         """One that is none is raised on entering."""
         with pytest.raises(wspool.InvalidURI), wspool.stream("http://x/", fields=PRICES):

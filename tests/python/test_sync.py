@@ -434,3 +434,13 @@ def test_iterator_in_a_cycle():
         gc.collect()
         assert alive() is None
         assert server.wait_idle(PATIENCE)
+
+
+@pytest.mark.parametrize("timeout", [True, "1", float("nan")])
+def test_bad_timeouts(timeout):
+    """What is no number of seconds is refused, and not taken for one."""
+    with wspool.testing.echo() as server, wspool.connect(server.uri) as ws:
+        pong = ws.ping()
+        for wait in (ws.wait_closed, pong.wait, pong.result):
+            with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+                wait(timeout)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import time
 from asyncio import get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wspool import native
+from wspool.checking import check_timeout
 from wspool.connection_info import check_close_code, check_str, control_payload
 from wspool.exceptions import ConnectionClosed, ConnectionClosedOK
 from wspool.pull import (
@@ -469,9 +469,7 @@ def _finish(waiter: asyncio.Future[None]) -> None:
 
 
 def _deadline(timeout: float) -> float:
-    # A bool is meant for the next parameter, decode, which comes first in other libraries.
-    if isinstance(timeout, bool) or math.isnan(timeout):
-        raise TypeError("timeout must be a number of seconds or None; name decode= if you mean it")
+    check_timeout("timeout", timeout)
     return time.monotonic() + timeout
 
 
