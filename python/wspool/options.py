@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from . import native
+from .checking import check_ordinary
 from .compression import Deflate
 from .proxy import check_proxy, find_proxy, native_proxy
 from .reconnecting import (
@@ -402,7 +403,7 @@ def _headers_source(
     name: str, value: object
 ) -> tuple[tuple[str, str], ...] | Callable[[], HeadersInput | None]:
     if callable(value) and not isinstance(value, Iterable):
-        return value
+        return check_ordinary(name, value)
     return _headers(name, value)
 
 
@@ -494,7 +495,7 @@ def _reconnect(name: str, value: object) -> Reconnect | None:
 
 
 def _subscriptions(name: str, value: object) -> object:
-    return value if callable(value) else check_messages(name, value)
+    return check_ordinary(name, value) if callable(value) else check_messages(name, value)
 
 
 def _flag(name: str, value: object) -> bool:

@@ -474,7 +474,7 @@ class _ProcessPool:
 
 
 def _encoded(uri: URISource) -> URISource:
-    return uri if callable(uri) else to_ascii(check_str("uri", uri))
+    return check_ordinary("uri", uri) if callable(uri) else to_ascii(check_str("uri", uri))
 
 
 def _label(uri: URISource) -> str:
@@ -547,6 +547,7 @@ def _batch_maker(compiled: FieldSet, on_batch: OnBatch | None) -> Callable[..., 
 def _check_callable(name: str, callback: Callable[..., object] | None) -> None:
     if callback is not None and not callable(callback):
         raise TypeError(f"{name} must be callable or None, not {type(callback).__name__}")
+    check_ordinary(name, callback)
 
 
 _process_pool = _ProcessPool()

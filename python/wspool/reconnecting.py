@@ -12,7 +12,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .exceptions import from_native
+from .checking import check_ordinary
+from .exceptions import WSPoolError, from_native
 from .fields import check_where
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _is_classes(value: object) -> bool:
 
 
 def _check_classifier(name: str, value: object) -> None:
+    check_ordinary(name, value)
     if value is None or _is_classes(value) or (callable(value) and not isinstance(value, type)):
         return
     raise TypeError(f"{name} must be an exception class, a tuple of them, a function, or None")

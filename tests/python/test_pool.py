@@ -308,6 +308,22 @@ class TestEndpoint:
         with pytest.raises(TypeError, match="uri must be a str"):
             pool[0].create_new_connection(uri)
 
+    @pytest.mark.parametrize("name", ["on_open", "on_message", "on_event", "on_unmatched"])
+    def test_coroutine_functions(self, pool, name):
+        """Nobody would await what one returns, so it is refused as a callback and as a URI."""
+
+        async def callback(*_):
+            pass
+
+        before = pool[0].connections
+        with pytest.raises(TypeError, match=f"{name} must be an ordinary function"):
+            pool[0].create_new_connection("ws://127.0.0.1:1/", **{name: callback})
+        with pytest.raises(TypeError, match="uri must be an ordinary function"):
+            pool[0].create_new_connection(callback)
+        with pytest.raises(TypeError, match="uris must be an ordinary function"):
+            wspool.stream(callback, fields=wspool.Fields({"a": ("/a", "int64")}))
+        assert pool[0].connections == before
+
     @pytest.mark.parametrize("timeout", [True, "1", math.nan])
     def test_bad_timeouts(self, timeout):
         """What is no number of seconds is refused, and nothing is closed for it."""
