@@ -67,7 +67,7 @@ void feed::call_user_code(Call&& call, Thrown&& thrown) noexcept {
 }
 
 void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> answer) {
-    if (!options_.source || !options_.source->Prepares()) {
+    if (!prepares()) {
         return answer(nullptr,
                       {uri_, options_.additional_headers, options_.subscriptions, options_.proxy});
     }
@@ -91,7 +91,7 @@ void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> a
 
 void feed::judge(const error_c& error, bool was_open, bool by_default,
                  std::function<void(bool)> answer) {
-    if (!options_.source || !options_.source->Judges()) return answer(by_default);
+    if (!judges()) return answer(by_default);
     run_user_code([self = self(), error, was_open, by_default, answer = std::move(answer)] {
         const auto tell = [self, answer](bool again) {
             self->loop_->post([answer, again] { answer(again); });
@@ -112,9 +112,13 @@ void feed::run_user_code(std::function<void()> call) {
         });
 }
 
-error_ptr feed::make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
-                             std::shared_ptr<session>& out) {
+error_ptr feed::make_session(const attempt_t& attempt, std::chrono::milliseconds spent,
+                             std::shared_ptr<feed_link> link, std::shared_ptr<session>& out) {
     options_t options = options_;
+    if (options.open_timeout.count() > 0) {
+        constexpr std::chrono::milliseconds least(1);
+        options.open_timeout = std::max(least, options.open_timeout - spent);
+    }
     options.additional_headers = attempt.additional_headers;
     options.proxy = attempt.proxy;
     return core_->make_session(attempt.uri, {nullptr, std::move(link)}, std::move(options), tls_,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -90,8 +91,11 @@ public:
     /// Whether the consumer wants nothing more to be read until it says so.
     [[nodiscard]] bool is_full() const { return is_full_ || is_backlog_full(); }
     std::uint32_t next_generation() { return ++generations_; }
-    error_ptr make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
-                           std::shared_ptr<session>& out);
+    [[nodiscard]] bool prepares() const { return options_.source && options_.source->Prepares(); }
+    [[nodiscard]] bool judges() const { return options_.source && options_.source->Judges(); }
+    /// `spent` of open_timeout user code has taken.
+    error_ptr make_session(const attempt_t& attempt, std::chrono::milliseconds spent,
+                           std::shared_ptr<feed_link> link, std::shared_ptr<session>& out);
     void prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> answer);
     void judge(const error_c& error, bool was_open, bool by_default,
                std::function<void(bool)> answer);

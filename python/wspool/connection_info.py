@@ -16,6 +16,7 @@ from .exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
     InvalidState,
+    InvalidURI,
     NativeError,
     WrongProcess,
     WSPoolError,
@@ -261,8 +262,13 @@ class ConnectionInfo(_Native):
 
     def _describe(self, failure: NativeError) -> Exception:
         """Return the exception for what ended the connection."""
-        if failure[0] == "PREPARATION" and self._source is not None and self._source.exception:
-            return self._source.exception
+        if failure[0] == "PREPARATION" and self._source is not None:
+            if failure[3] == errno.ETIMEDOUT:
+                return self._source.overrun()
+            if self._source.exception is not None:
+                return self._source.exception
+        if failure[0] == "INVALID_URI":  # of a function; others are checked at once
+            return InvalidURI(f"what {self.uri} returned", failure[1])
         if failure[0] in {"CLOSED", "INVALID_STATE"}:
             return ConnectionResetError(errno.ECONNRESET, failure[1])
         return from_native(failure, self)

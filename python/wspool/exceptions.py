@@ -395,6 +395,8 @@ def from_native(native: NativeError, source: ErrorSource | None = None) -> Excep
     code, message, status, number = native
     if code == "PROXY":
         return ProxyError(message, status or None)
+    if code == "PREPARATION" and number == errno_module.ETIMEDOUT:
+        return TimeoutError(message)
     if code in _PLAIN:
         return _PLAIN[code](message)
     if code in {"RESOLVE", "CONNECT", "TLS", "TLS_VERIFY", "ABORTED"}:

@@ -132,8 +132,8 @@ class Options:
     unix_path: str | None = None
     """Unix socket to connect to. The URI still says scheme, Host header and path."""
     open_timeout: float | None = 10
-    """For name look-up, TCP, proxy, TLS, the opening handshake, redirects, and what ``match`` waits
-    for together."""
+    """For functions that make the attempt, name look-up, TCP, proxy, TLS, the opening handshake,
+    redirects, and what ``match`` waits for together."""
     ping_interval: float | None = 20
     """Between keepalive pings (RFC 6455 section 5.5.2)."""
     ping_timeout: float | None = 20
@@ -268,9 +268,10 @@ class Options:
             messages = [*self.on_connect, *self.subscriptions]
         headers = () if prepares else self._made_headers()
         source = AttemptSource(
-            (lambda: self._attempt(uri)) if prepares else None,
+            (lambda tell: self._attempt(uri, tell)) if prepares else None,
             self.reconnect,
             self.logger,
+            timeout=self.open_timeout,
             goes_on=(self.reconnect is not None and not until_open)
             or self.replace_after is not None
             or self.redundancy > 1,
@@ -325,9 +326,10 @@ class Options:
             return None
         return native_proxy(proxy, self.proxy_ssl, self.proxy_server_hostname)
 
-    def _attempt(self, uri: URISource) -> Attempt:
-        """Make what one attempt needs; on a thread for user code."""
+    def _attempt(self, uri: URISource, tell: Callable[[str], None]) -> Attempt:
+        """Make what one attempt needs; on a thread for user code. ``tell`` gets what is called."""
         if callable(uri):
+            tell("uri()")
             text = uri()
             if not isinstance(text, str):
                 raise TypeError(f"uri() must return a str, not {type(text).__name__}")
@@ -335,7 +337,12 @@ class Options:
         messages: list[str | bytes] = []
         for name in ("on_connect", "subscriptions"):
             given = getattr(self, name)
-            messages += check_messages(f"{name}()", given()) if callable(given) else given
+            if callable(given):
+                tell(f"{name}()")
+                given = check_messages(f"{name}()", given())
+            messages += given
+        if callable(self.additional_headers):
+            tell("additional_headers()")
         headers = _encoded_headers(self._made_headers())
         return Attempt(uri, headers, tuple(messages), self._made_proxy(uri))
 
