@@ -230,6 +230,16 @@ class ConnectionInfo(_Native):
             return InvalidState("not connected at the moment; the connection is ending")
         return self._ended(status)
 
+    def lost_ping(self, pong: native.Pong | None = None) -> WSPoolError:
+        """Return what an unanswered ping raises. The library calls it.
+
+        Args:
+            pong: It knows how the connection has ended that it was sent on; None takes the last.
+        """
+        if not self._goes_on():
+            return self.closed_exception()
+        return self._lost() if pong is None else self._ended(Status.CLOSED, pong.close_frames)
+
     def _goes_on(self) -> bool:
         """Tell whether it is a feed that may live on when its connection has ended."""
         return self._source is not None and self._source.goes_on
@@ -238,8 +248,10 @@ class ConnectionInfo(_Native):
         """Return how the connection of a feed has ended that was the last one."""
         return self._ended(Status.CLOSED)
 
-    def _ended(self, status: Status) -> WSPoolError:
-        received, sent, received_first = self._close_frames()
+    def _ended(
+        self, status: Status, frames: tuple[Any, Any, bool] | None = None
+    ) -> ConnectionClosed:
+        received, sent, received_first = frames or self._close_frames()
         rcvd = None if received is None else Close(*received)
         sent_frame = None if sent is None else Close(*sent)
         in_order = all(

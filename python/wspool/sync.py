@@ -141,7 +141,7 @@ class Pong:
             raise TimeoutError(f"no pong within {timeout} s")
         round_trip = self._native.round_trip
         if round_trip is None:
-            raise self._connection.closed_exception()
+            raise self._connection.lost_ping(self._native)
         return round_trip
 
 

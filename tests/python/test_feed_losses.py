@@ -12,11 +12,14 @@ from tests.support.pull_clients import LOOPS, client_of, running
 from tests.support.pull_servers import (
     CLOSE,
     PATIENCE,
+    PING,
     TEXT,
     Frames,
     finish,
     frame,
     frame_server,
+    raw_server,
+    upgrade,
     wait_until,
 )
 from websockets.asyncio.server import serve
@@ -152,3 +155,69 @@ def test_a_sender_goes_on_over_restarts(kind):
 
     with running(kind) as run:
         run(main())
+
+
+class Switch:
+    """Closes its first connection as told; later ones are not opened."""
+
+    def __init__(self, code, reason=b"bye"):
+        self._frame = None if code is None else frame(code.to_bytes(2, "big") + reason, CLOSE)
+        self._first = threading.Lock()
+        self.pinged = threading.Event()
+        self.go = threading.Event()
+        self.back = threading.Event()
+
+    def __call__(self, sock):
+        if not self._first.acquire(blocking=False):
+            if not self.back.wait(0):
+                sock.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+                return None
+            upgrade(sock)
+            return finish(sock)
+        upgrade(sock)
+        frames = Frames(sock)
+        while not self.go.is_set():
+            if frames.read()[0] == PING:
+                self.pinged.set()
+                assert self.go.wait(PATIENCE)
+        if self._frame:
+            sock.sendall(self._frame)
+            while frames.read()[0] != CLOSE:
+                pass
+        return None
+
+
+@pytest.mark.parametrize("code", [1000, 1012, None])
+def test_a_lost_ping_raises_how_its_connection_ended(client, code):
+    """At once, and also when the feed is connected again."""
+    behave = Switch(code)
+    with raw_server(behave) as uri:
+        ws = client.connect(uri, **OPTIONS)
+        pong = ws.ping("a")
+        assert behave.pinged.wait(PATIENCE)
+        behave.go.set()
+        kind = wspool.ConnectionClosedOK if code == 1000 else wspool.ConnectionClosedError
+        with pytest.raises(kind) as caught:
+            pong.result(PATIENCE)
+        assert caught.value.code == (code or 1006)
+        assert ws.generation == 1
+        behave.back.set()
+        wait_until(lambda: ws.generation == 2)
+        with pytest.raises(kind) as caught:
+            pong.result(PATIENCE)
+        assert caught.value.code == (code or 1006)
+        ws.ping("a")  # the old one is not under way any more
+        ws.close()
+
+
+def test_a_lost_ping_of_callbacks():
+    """The future raises ConnectionClosed, not InvalidState."""
+    behave = Switch(1012)
+    with raw_server(behave) as uri, wspool.EndpointPool(1) as pool:
+        connection = pool[0].create_new_connection(uri, **OPTIONS)
+        assert connection.opened.result(PATIENCE) is Status.OPENED
+        pong = connection.ping()
+        assert behave.pinged.wait(PATIENCE)
+        behave.go.set()
+        with pytest.raises(wspool.ConnectionClosedError, match="1012"):
+            pong.result(PATIENCE)

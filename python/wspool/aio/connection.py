@@ -456,7 +456,7 @@ class _Answer:
         if not self.future.done():
             round_trip = self.pong.round_trip
             if round_trip is None:
-                self.future.set_exception(self._connection.closed_exception())
+                self.future.set_exception(self._connection.lost_ping(self.pong))
                 self.future.exception()  # retrieved: not everybody waits for a pong
             else:
                 self.future.set_result(round_trip)
