@@ -19,6 +19,8 @@ std::string without_credentials(const std::string& uri) {
     return protocol::parse_uri(uri, parts, why) ? parts.without_credentials() : uri;
 }
 
+bool is_in_order(std::uint16_t code) { return code == 1000 || code == 1001 || code == 1005; }
+
 }  // namespace
 
 feed::feed(std::shared_ptr<endpoint_core> core, int id, std::string uri, options_t options,
@@ -182,14 +184,21 @@ void feed::lost(feed_link& link, const session& ended) {
     const auto error = ended.Get_error();
     bool none_left = false;
     {
+        end_t end{ended.Received_close(), ended.Sent_close(), ended.Received_close_first()};
+        // A peer that does not end TCP has closed in order all the same.
+        const bool in_order =
+            end.received && is_in_order(end.received->code) && end.sent &&
+            is_in_order(end.sent->code) && error &&
+            (error->Code() == error_e::TIMEOUT || error->Code() == error_e::END_OF_STREAM);
         const std::lock_guard lock(state_mutex_);
+        last_end_ = std::move(end);
         retired_.add(statistics);
         sessions_.erase(std::remove_if(sessions_.begin(), sessions_.end(),
                                        [&](const auto& one) { return one.get() == &ended; }),
                         sessions_.end());
         none_left = sessions_.empty();
         if (none_left)
-            error_ = error;
+            error_ = in_order ? nullptr : error;
         else
             latest_ = sessions_.back();
     }

@@ -125,6 +125,12 @@ private:
         std::int64_t since_ns = 0;
         std::string reason;
     };
+    /// How a connection that was open has ended.
+    struct end_t {
+        std::optional<close_frame_t> received;
+        std::optional<close_frame_t> sent;
+        bool received_first = false;
+    };
 
     void emit(const event_t& event);
     [[nodiscard]] bool is_followed_by_successor(const session& ended,
@@ -138,6 +144,7 @@ private:
     void call_user_code(Call&& call, Thrown&& thrown) noexcept;
     void update_status();
     [[nodiscard]] std::shared_ptr<session> current() const;
+    [[nodiscard]] std::optional<end_t> last_end() const;
     [[nodiscard]] std::shared_ptr<session> heir() const;
     [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
     template <typename SendOne>
@@ -172,6 +179,7 @@ private:
     std::vector<std::shared_ptr<session>> sessions_;  // those that are ready
     std::shared_ptr<session> latest_;                 // the one that was made last, or was open
     std::shared_ptr<session> heir_;                   // of a successor that holds what it receives
+    std::optional<end_t> last_end_;                   // of the one that was ready last
     statistics_t retired_;                            // of connections that have ended
     std::uint64_t reconnects_ = 0;
     std::uint64_t failures_ = 0;  // of attempts

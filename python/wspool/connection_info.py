@@ -259,18 +259,25 @@ class ConnectionInfo(_Native):
             status is Status.CLOSING if frame is None else frame.code in OK_CLOSE_CODES
             for frame in (rcvd, sent_frame)
         )
+        # Of a connection that is not the last one the reason is not known any more.
+        cause = self._cause(status) if frames is None else None
+        if status is Status.CLOSED and cause is not None and self._goes_on():
+            in_order = False  # a feed that is given up after attempts that failed
         kind: type[ConnectionClosed] = ConnectionClosedOK if in_order else ConnectionClosedError
         both = rcvd is not None and sent_frame is not None
         closed = kind(rcvd, sent_frame, received_first if both else None)
-        if status is Status.FAILED:
-            closed.__cause__ = self.error
-        elif not in_order:
-            failure = self._native_error()
-            if failure is not None and failure[0] == "END_OF_STREAM":
-                closed.__cause__ = EOFError(failure[1])
-            elif failure is not None and failure[0] not in {"CLOSED", "ABORTED", "INVALID_STATE"}:
-                closed.__cause__ = self._describe(failure)
+        if not in_order:
+            closed.__cause__ = cause
         return closed
+
+    def _cause(self, status: Status) -> Exception | None:
+        """Return what ended the connection besides close frames."""
+        if status is Status.FAILED:
+            return self.error
+        failure = self._native_error()
+        if failure is None or failure[0] in {"CLOSED", "ABORTED", "INVALID_STATE"}:
+            return None
+        return EOFError(failure[1]) if failure[0] == "END_OF_STREAM" else self._describe(failure)
 
     def _describe(self, failure: NativeError) -> Exception:
         """Return the exception for what ended the connection."""

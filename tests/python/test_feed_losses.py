@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import threading
 import time
 
@@ -221,3 +222,41 @@ def test_a_lost_ping_of_callbacks():
         behave.go.set()
         with pytest.raises(wspool.ConnectionClosedError, match="1012"):
             pong.result(PATIENCE)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1012, None])
+def test_given_up_says_how_the_last_connection_ended(client, code):
+    """Attempts that fail afterwards are its cause, and do not change its close frames."""
+    behave = Switch(code)
+    reconnect = Reconnect(initial_delay=0.02, max_delay=0.1, max_attempts=2)
+    with raw_server(behave) as uri:
+        ws = client.connect(uri, **{**OPTIONS, "reconnect": reconnect})
+        ws.ping()
+        assert behave.pinged.wait(PATIENCE)
+        behave.go.set()
+        with pytest.raises(wspool.ConnectionClosedError) as caught:
+            ws.recv(PATIENCE)
+        assert caught.value.rcvd == (wspool.Close(code, "bye") if code else None)
+        assert isinstance(caught.value.__cause__, wspool.InvalidStatus)
+        assert ws.close_code == (code or 1006)
+        assert ws.close_reason == ("bye" if code else "")
+        assert isinstance(ws.error, wspool.ConnectionClosedError)
+        assert ws.last_error.code == (code or 1006)
+
+
+def test_given_up_tells_callbacks_how_the_last_connection_ended():
+    """on_close gets the close frame of the server, not 1006."""
+    behave = Switch(1012)
+    reconnect = Reconnect(initial_delay=0.02, max_delay=0.1, max_attempts=2)
+    ends = queue.SimpleQueue()
+    with raw_server(behave) as uri, wspool.EndpointPool(1) as pool:
+        connection = pool[0].create_new_connection(
+            uri,
+            on_close=lambda _, code, reason: ends.put((code, reason)),
+            **{**OPTIONS, "reconnect": reconnect},
+        )
+        assert connection.opened.result(PATIENCE) is Status.OPENED
+        connection.ping()
+        assert behave.pinged.wait(PATIENCE)
+        behave.go.set()
+        assert ends.get(timeout=PATIENCE) == (1012, "bye")
