@@ -134,7 +134,10 @@ class ConnectionInfo(_Native):
         """
         if self.status is Status.CONNECTING:
             failure = self._native_error()
-            return None if failure is None else self._describe(failure)
+            # As an attempt the end of the stream is an answer that is none; here it is the loss.
+            if failure is None or "without a close frame" in failure[1]:
+                return self._lost() if self.generation else None
+            return self._describe(failure)
         return self.error
 
     @property

@@ -260,3 +260,22 @@ def test_given_up_tells_callbacks_how_the_last_connection_ended():
         assert behave.pinged.wait(PATIENCE)
         behave.go.set()
         assert ends.get(timeout=PATIENCE) == (1012, "bye")
+
+
+@pytest.mark.parametrize("code", [1000, 1012, None])
+def test_last_error_right_after_a_loss(code):
+    """How the connection was lost, until an attempt fails."""
+    behave = Switch(code)
+    reconnect = Reconnect(initial_delay=PATIENCE * 1000, max_delay=PATIENCE * 1000)
+    with raw_server(behave) as uri:
+        ws = wspool.connect(uri, **{**OPTIONS, "reconnect": reconnect})
+        assert ws.last_error is None
+        ws.ping()
+        assert behave.pinged.wait(PATIENCE)
+        behave.go.set()
+        wait_until(lambda: ws.status is Status.CONNECTING)
+        kind = wspool.ConnectionClosedOK if code == 1000 else wspool.ConnectionClosedError
+        assert type(ws.last_error) is kind
+        assert ws.last_error.code == (code or 1006)
+        assert ws.error is None
+        ws.close()
