@@ -321,10 +321,12 @@ class Options:
         return _headers("additional_headers()", headers()) if callable(headers) else headers
 
     def _made_proxy(self, uri: str) -> object:
-        proxy = find_proxy(uri) if self.proxy is True else self.proxy
-        if not isinstance(proxy, str) or self.unix_path is not None:
+        if self.unix_path is not None:
             return None
-        return native_proxy(proxy, self.proxy_ssl, self.proxy_server_hostname)
+        found = find_proxy(uri) if self.proxy is True else (self.proxy, "proxy")
+        if found is None or not isinstance(found[0], str):
+            return None
+        return native_proxy(found[0], self.proxy_ssl, self.proxy_server_hostname, found[1])
 
     def _attempt(self, uri: URISource, tell: Callable[[str], None]) -> Attempt:
         """Make what one attempt needs; on a thread for user code. ``tell`` gets what is called."""
