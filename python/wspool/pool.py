@@ -23,6 +23,7 @@ from .exceptions import (
     PoolClosed,
     UnknownConnection,
     WrongProcess,
+    redact_invalid_uri,
     redact_uri,
 )
 from .fields import FieldSet
@@ -503,7 +504,7 @@ def _public_errors(uri: URISource) -> Iterator[None]:
     try:
         yield
     except InvalidURI as error:
-        raise InvalidURI(redact_uri(_label(uri)), error.msg) from None
+        raise InvalidURI(redact_invalid_uri(_label(uri)), error.msg) from None
     except InvalidState:
         raise PoolClosed("the pool of this endpoint has been closed") from None
 

@@ -201,7 +201,12 @@ class TestCredentials:
 
     @pytest.mark.parametrize(
         "uri",
-        ["ws://me:secret@h:x/", "ws://secret@h/", "ws://me:secret%zz@h/", "ws://me:secret@/"],
+        [
+            *("ws://me:secret@h:x/", "ws://secret@h/", "ws://me:secret%zz@h/", "ws://me:secret@/"),
+            *("ws://me:pa/secret@h/", "ws://me:pa?secret@h/", "ws://me:pa#secret@h/"),
+            *("ws://me:pa secret@h/", "ws://me:secret@x@h:y/", "me:secret@h", "wss:/me:secret@h/"),
+            *("http://me:secret@h/", "ws://me:pa/secret@hö/", "ws://me:pa/\nsecret@h/"),
+        ],
     )
     def test_not_in_refusals(self, pool, uri):
         """Nor are they in an InvalidURI."""
