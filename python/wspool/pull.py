@@ -87,7 +87,7 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         except Exception:  # noqa: BLE001  # half made, or of another process
             unclosed = False
         if unclosed:
-            text = f"unclosed connection {self!r}"
+            text = f"unclosed connection {self.log_name()}"
             self._abort()  # a warning that is made an error keeps the object alive
             warnings.warn(text, ResourceWarning, 2, self)
 

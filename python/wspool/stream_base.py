@@ -13,7 +13,7 @@ from . import native
 from .checking import check_ordinary
 from .connection_info import ConnectionInfo, check_close_code, check_str, sum_of
 from .events import Statistics, Status
-from .exceptions import ConnectionClosedOK, WSPoolError, redact_uri
+from .exceptions import ConnectionClosedOK, WSPoolError
 from .fields import Fields, FieldSet
 from .options import ConnectionOptions, URISource
 from .pool import EndpointPool
@@ -228,7 +228,7 @@ class StreamBase:
                 if errors:
                     self._options.logger.warning(
                         "%d of the %d connections of a stream ended with an error; one: %s: %s",
-                        *(len(errors), len(self._connections), redact_uri(errors[-1].uri)),
+                        *(len(errors), len(self._connections), errors[-1].log_name()),
                         errors[-1].closed_exception(),
                     )
 

@@ -255,13 +255,16 @@ class TestBlocking:
         caplog.set_level(logging.DEBUG)
         with websockets_server(sending(TRADES[0], close=(1011,))) as uri:
             secret = uri.replace("//", "//user:pass@")
-            with wspool.stream(secret, fields=PRICES) as batches:
+            with wspool.stream(secret + "/?token=hidden", fields=PRICES) as batches:
                 batch = batches.next(PATIENCE)
                 assert "user" not in repr(batches)
                 with pytest.raises(wspool.ConnectionClosedError):
                     batches.next(PATIENCE)
-        assert batch["connection"].tolist() == [uri]
-        assert "pass" not in caplog.text
+        assert batch["connection"].tolist() == [uri + "/?token=hidden"]
+        ours = [one.getMessage() for one in caplog.records if one.name.startswith("wspool")]
+        assert any("ended with an error; one:" in one and f"{uri}/?..." in one for one in ours)
+        assert "pass" not in "".join(ours)
+        assert "hidden" not in "".join(ours)
 
     def test_compressed_and_tls(self):
         """Inflated messages and those over TLS are picked the same way."""
