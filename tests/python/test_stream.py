@@ -352,6 +352,40 @@ class TestArrow:
             with pytest.raises(OSError, match="oops"):
                 reader.read_next_batch()
 
+    def test_ctrl_c(self):
+        """Ctrl-C is the reader's error, with a text, and leaving the block raises it again."""
+        program = (
+            "import os, signal, threading, pyarrow, wspool\n"
+            "from wspool.testing import sink\n"
+            "interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+            "def interrupted(self, timeout, wait=wspool.RecordStream._next):\n"
+            "    threading.Thread(target=interrupt).start()\n"
+            "    return wait(self, timeout)\n"
+            "wspool.RecordStream._next = interrupted\n"
+            "with sink() as server:\n"
+            "    fields = wspool.Fields({'a': ('/a', 'int64')})\n"
+            "    try:\n"
+            "        with wspool.stream(server.uri, fields=fields, proxy=None) as batches:\n"
+            "            reader = pyarrow.RecordBatchReader.from_stream(batches)\n"
+            "            try:\n"
+            "                reader.read_next_batch()\n"
+            "            except OSError as error:\n"
+            "                assert 'KeyboardInterrupt' in str(error), error\n"
+            "                print('error', flush=True)\n"
+            "                raise\n"
+            "    except KeyboardInterrupt as error:\n"
+            "        assert isinstance(error.__context__, OSError)\n"
+            "        print('interrupted', flush=True)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("error\ninterrupted\n", "")
+
     def test_one_schema(self, server):
         """Several fields have no common schema."""
         with wspool.stream(server.uri, fields={"a": PRICES}, **EASY) as batches:
