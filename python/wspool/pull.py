@@ -105,7 +105,12 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         if self.status is Status.FAILED:
             error = self.error
             assert error is not None
-            raise error
+            # Its traceback will hold the connection, which must not hold it: no cycle.
+            self._error = None
+            try:
+                raise error
+            finally:
+                del error
 
     def _raise_unless_in_order(self) -> None:
         """Raise how the connection ended, unless that was in order."""

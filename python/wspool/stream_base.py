@@ -200,7 +200,12 @@ class StreamBase:
                 error = one.error
                 assert error is not None
                 self.abort()
-                raise error
+                # Its traceback will hold the connection, which must not hold it: no cycle.
+                one._error = None  # noqa: SLF001
+                try:
+                    raise error
+                finally:
+                    del error
 
     def _wrap(self, batch: native.RecordBatch) -> RecordBatch:
         return batch_of(self._compiled, batch)
