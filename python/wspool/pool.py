@@ -171,6 +171,8 @@ class Endpoint:
         ):
             _check_callable(name, callback)
         checked = Options.from_kwargs(**options)
+        if checked.events and on_event is None:
+            raise ValueError("events: give on_event, which gets them")
         if checked.overflow != "pause":
             raise ValueError("overflow must be 'pause' for a connection with callbacks")
         callbacks = Callbacks(on_open, on_close, on_fail, on_error, on_event)

@@ -324,6 +324,11 @@ class TestEndpoint:
             wspool.stream(callback, fields=wspool.Fields({"a": ("/a", "int64")}))
         assert pool[0].connections == before
 
+    def test_events_need_on_event(self, pool):
+        """Without it nobody would be told of them."""
+        with pytest.raises(ValueError, match="events: give on_event"):
+            pool[0].create_new_connection("ws://127.0.0.1:1/", events=True)
+
     @pytest.mark.parametrize("timeout", [True, "1", math.nan])
     def test_bad_timeouts(self, timeout):
         """What is no number of seconds is refused, and nothing is closed for it."""
