@@ -72,25 +72,27 @@ class Reconnect:
     exception, called on a thread of its own.
 
     Immutable; any thread may use it, for any number of connections.
+
+    Attributes:
+        initial_delay: Seconds, above 0.
+        max_delay: Seconds.
+        factor: At least 1.
+        stable_after: Seconds; after so long open the delays begin anew.
+        max_attempts: Failures in a row after which it is given up; None is no bound.
+        give_up_after: Seconds without a connection after which no further attempt is made, at first
+            as after a loss; None is no bound.
+        fatal: For which errors it is given up.
+        retry: For which errors it is tried again, where it would be given up.
     """
 
     initial_delay: float = 1.0
-    """Seconds, above 0."""
     max_delay: float = 60.0
-    """Seconds."""
     factor: float = 2.0
-    """At least 1."""
     stable_after: float = 10.0
-    """Seconds; after so long open the delays begin anew."""
     max_attempts: int | None = None
-    """Failures in a row after which it is given up; None is no bound."""
     give_up_after: float | None = None
-    """Seconds without a connection after which no further attempt is made, at first as after a
-    loss; None is no bound."""
     fatal: Classifier | None = None
-    """For which errors it is given up."""
     retry: Classifier | None = None
-    """For which errors it is tried again, where it would be given up."""
 
     def __post_init__(self) -> None:
         for name in ("initial_delay", "max_delay", "factor", "stable_after"):
