@@ -110,7 +110,7 @@ def _parse(proxy: str, subject: str) -> tuple[int, str, int, str | None, str]:
     try:
         parts = urlsplit(proxy)
     except ValueError:
-        raise ValueError(f"{subject} is not a URI") from None
+        raise ValueError(f"{subject} is not a URI: its host is none") from None
     try:
         port = parts.port
     except ValueError:
