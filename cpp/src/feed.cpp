@@ -19,6 +19,8 @@ std::string without_credentials(const std::string& uri) {
     return protocol::parse_uri(uri, parts, why) ? parts.without_credentials() : uri;
 }
 
+bool is_in_order(std::uint16_t code) { return code == 1000 || code == 1001 || code == 1005; }
+
 }  // namespace
 
 feed::feed(std::shared_ptr<endpoint_core> core, int id, std::string uri, options_t options,
@@ -67,7 +69,7 @@ void feed::call_user_code(Call&& call, Thrown&& thrown) noexcept {
 }
 
 void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> answer) {
-    if (!options_.source || !options_.source->Prepares()) {
+    if (!prepares()) {
         return answer(nullptr,
                       {uri_, options_.additional_headers, options_.subscriptions, options_.proxy});
     }
@@ -91,7 +93,7 @@ void feed::prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> a
 
 void feed::judge(const error_c& error, bool was_open, bool by_default,
                  std::function<void(bool)> answer) {
-    if (!options_.source || !options_.source->Judges()) return answer(by_default);
+    if (!judges()) return answer(by_default);
     run_user_code([self = self(), error, was_open, by_default, answer = std::move(answer)] {
         const auto tell = [self, answer](bool again) {
             self->loop_->post([answer, again] { answer(again); });
@@ -112,9 +114,13 @@ void feed::run_user_code(std::function<void()> call) {
         });
 }
 
-error_ptr feed::make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
-                             std::shared_ptr<session>& out) {
+error_ptr feed::make_session(const attempt_t& attempt, std::chrono::milliseconds spent,
+                             std::shared_ptr<feed_link> link, std::shared_ptr<session>& out) {
     options_t options = options_;
+    if (options.open_timeout.count() > 0) {
+        constexpr std::chrono::milliseconds least(1);
+        options.open_timeout = std::max(least, options.open_timeout - spent);
+    }
     options.additional_headers = attempt.additional_headers;
     options.proxy = attempt.proxy;
     return core_->make_session(attempt.uri, {nullptr, std::move(link)}, std::move(options), tls_,
@@ -178,14 +184,21 @@ void feed::lost(feed_link& link, const session& ended) {
     const auto error = ended.Get_error();
     bool none_left = false;
     {
+        end_t end{ended.Received_close(), ended.Sent_close(), ended.Received_close_first()};
+        // A peer that does not end TCP has closed in order all the same.
+        const bool in_order =
+            end.received && is_in_order(end.received->code) && end.sent &&
+            is_in_order(end.sent->code) && error &&
+            (error->Code() == error_e::TIMEOUT || error->Code() == error_e::END_OF_STREAM);
         const std::lock_guard lock(state_mutex_);
+        last_end_ = std::move(end);
         retired_.add(statistics);
         sessions_.erase(std::remove_if(sessions_.begin(), sessions_.end(),
                                        [&](const auto& one) { return one.get() == &ended; }),
                         sessions_.end());
         none_left = sessions_.empty();
         if (none_left)
-            error_ = error;
+            error_ = in_order ? nullptr : error;
         else
             latest_ = sessions_.back();
     }

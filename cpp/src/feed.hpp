@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -90,8 +91,11 @@ public:
     /// Whether the consumer wants nothing more to be read until it says so.
     [[nodiscard]] bool is_full() const { return is_full_ || is_backlog_full(); }
     std::uint32_t next_generation() { return ++generations_; }
-    error_ptr make_session(const attempt_t& attempt, std::shared_ptr<feed_link> link,
-                           std::shared_ptr<session>& out);
+    [[nodiscard]] bool prepares() const { return options_.source && options_.source->Prepares(); }
+    [[nodiscard]] bool judges() const { return options_.source && options_.source->Judges(); }
+    /// `spent` of open_timeout user code has taken.
+    error_ptr make_session(const attempt_t& attempt, std::chrono::milliseconds spent,
+                           std::shared_ptr<feed_link> link, std::shared_ptr<session>& out);
     void prepare(unsigned attempt, std::function<void(error_ptr, attempt_t)> answer);
     void judge(const error_c& error, bool was_open, bool by_default,
                std::function<void(bool)> answer);
@@ -121,6 +125,12 @@ private:
         std::int64_t since_ns = 0;
         std::string reason;
     };
+    /// How a connection that was open has ended.
+    struct end_t {
+        std::optional<close_frame_t> received;
+        std::optional<close_frame_t> sent;
+        bool received_first = false;
+    };
 
     void emit(const event_t& event);
     [[nodiscard]] bool is_followed_by_successor(const session& ended,
@@ -134,6 +144,7 @@ private:
     void call_user_code(Call&& call, Thrown&& thrown) noexcept;
     void update_status();
     [[nodiscard]] std::shared_ptr<session> current() const;
+    [[nodiscard]] std::optional<end_t> last_end() const;
     [[nodiscard]] std::shared_ptr<session> heir() const;
     [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
     template <typename SendOne>
@@ -168,6 +179,7 @@ private:
     std::vector<std::shared_ptr<session>> sessions_;  // those that are ready
     std::shared_ptr<session> latest_;                 // the one that was made last, or was open
     std::shared_ptr<session> heir_;                   // of a successor that holds what it receives
+    std::optional<end_t> last_end_;                   // of the one that was ready last
     statistics_t retired_;                            // of connections that have ended
     std::uint64_t reconnects_ = 0;
     std::uint64_t failures_ = 0;  // of attempts

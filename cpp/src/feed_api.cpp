@@ -138,20 +138,29 @@ void feed::Resume_reading() {
 
 // --- what the present connection knows, or the last one
 
+/// Attempts that fail later do not change how the last connection has ended.
+std::optional<feed::end_t> feed::last_end() const {
+    const std::lock_guard lock(state_mutex_);
+    return sessions_.empty() ? last_end_ : std::nullopt;
+}
+
 std::optional<close_frame_t> feed::Received_close() const {
+    if (const auto end = last_end()) return end->received;
     const auto one = current();
     return one ? one->Received_close() : std::nullopt;
 }
 
 std::optional<close_frame_t> feed::Sent_close() const {
+    const auto end = last_end();
     const auto one = current();
-    auto sent = one ? one->Sent_close() : std::nullopt;
+    auto sent = end ? end->sent : one ? one->Sent_close() : std::nullopt;
     if (sent || status_.load() != status_e::CLOSING) return sent;
     const std::lock_guard lock(state_mutex_);
     return closing_with_;
 }
 
 bool feed::Received_close_first() const {
+    if (const auto end = last_end()) return end->received_first;
     const auto one = current();
     return one && one->Received_close_first();
 }

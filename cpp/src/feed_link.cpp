@@ -137,13 +137,44 @@ void feed_link::ask_gate() {
 void feed_link::prepare() {
     ++attempts_;
     state_ = state_e::PREPARING;
+    began_ = runtime::steady_now();
     const unsigned number = ++asked_;
+    if (feed_->prepares()) {
+        watch_user_code([](feed_link& self) {
+            self.attempt_failed(
+                error_c(error_e::PREPARATION,
+                        "user code that makes what an attempt needs did not return in time", 0,
+                        ETIMEDOUT),
+                nullptr);
+        });
+    }
     feed_->prepare(attempts_,
                    [self = shared_from_this(), number](error_ptr error, const attempt_t& attempt) {
                        if (self->state_ != state_e::PREPARING || self->asked_ != number) return;
+                       self->timer_.cancel();
                        if (error) return self->attempt_failed(*error, nullptr);
                        self->connect(attempt);
                    });
+}
+
+/// User code may block for ever. `is_late` is called when the attempt's deadline has passed, or the
+/// feed has been down for `give_up_after`; an answer that comes later counts for nothing.
+void feed_link::watch_user_code(std::function<void(feed_link&)> is_late) {
+    const auto& options = feed_->options();
+    const std::int64_t now = runtime::steady_now();
+    constexpr auto never = std::numeric_limits<std::int64_t>::max();
+    std::int64_t deadline = never;
+    if (options.open_timeout.count() > 0) deadline = now + count_ns(options.open_timeout);
+    const std::int64_t bound = count_ns(options.reconnect.give_up_after);
+    if (options.reconnect.enabled && bound > 0) deadline = std::min(deadline, down_since_ + bound);
+    if (deadline == never) return;
+    timer_.expires_after(nanoseconds(std::max<std::int64_t>(0, deadline - now)));
+    timer_.async_wait([self = shared_from_this(), number = asked_,
+                       is_late = std::move(is_late)](std::error_code cancelled) {
+        if (cancelled || self->state_ != state_e::PREPARING || self->asked_ != number) return;
+        ++self->asked_;
+        is_late(*self);
+    });
 }
 
 void feed_link::connect(const attempt_t& attempt) {
@@ -157,9 +188,9 @@ void feed_link::connect(const attempt_t& attempt) {
         at_gate_ = true;
     }
     state_ = state_e::CONNECTING;
-    began_ = runtime::steady_now();
     subscriptions_ = attempt.subscriptions;
-    if (auto error = feed_->make_session(attempt, shared_from_this(), session_)) {
+    const std::chrono::milliseconds spent((runtime::steady_now() - began_) / 1'000'000);
+    if (auto error = feed_->make_session(attempt, spent, shared_from_this(), session_)) {
         return attempt_failed(*error, nullptr);
     }
     feed_->connecting(session_);
@@ -219,14 +250,27 @@ void feed_link::decide(const error_c& error, bool was_open, bool by_default) {
     }
     state_ = state_e::PREPARING;
     const unsigned number = ++asked_;
+    if (feed_->judges()) {
+        watch_user_code([error, by_default](feed_link& self) {
+            self.feed_->log(log_c::level_e::WARNING,
+                            "user code that decides whether to try again did not return in time; "
+                            "it counts as if it were not there");
+            self.decided(error, by_default);
+        });
+    }
     feed_->judge(error, was_open, by_default,
                  [self = shared_from_this(), number, error](bool try_again) {
                      if (self->state_ != state_e::PREPARING || self->asked_ != number) return;
-                     if (try_again)
-                         self->again(error);
-                     else
-                         self->finish();
+                     self->timer_.cancel();
+                     self->decided(error, try_again);
                  });
+}
+
+void feed_link::decided(const error_c& error, bool try_again) {
+    if (try_again)
+        again(error);
+    else
+        finish();
 }
 
 void feed_link::again(const error_c& error) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -86,7 +87,9 @@ private:
     void prepare();
     void connect(const attempt_t& attempt);
     void attempt_failed(const error_c& error, const session* attempt);
+    void watch_user_code(std::function<void(feed_link&)> is_late);
     void decide(const error_c& error, bool was_open, bool by_default);
+    void decided(const error_c& error, bool try_again);
     void again(const error_c& error);
     void finish();
     void subscribe();
@@ -110,8 +113,9 @@ private:
     bool succeeded_ = false;  // or is no successor
     bool has_been_ready_ = false;
     bool is_cut_ = false;
-    std::size_t surplus_ = 0;   // bytes that a retired connection brought and there was no room for
-    asio::steady_timer timer_;  // the delay, then the acknowledgements' deadline, then the age
+    std::size_t surplus_ = 0;  // bytes that a retired connection brought and there was no room for
+    // The delay, then the deadline of user code, then of the acknowledgements, then the age.
+    asio::steady_timer timer_;
     asio::steady_timer proof_;  // until the attempt counts as proven
     std::shared_ptr<session> session_;
     std::vector<outgoing_t> subscriptions_;

@@ -47,12 +47,13 @@ def main() -> int:
             replay = wspool.testing.replay(wspool.testing.market_data(20_000), repeat=20)
             uris = [stack.enter_context(replay).uri] * 4
         try:
-            batches = stack.enter_context(wspool.stream(uris, fields=TRADES))
-            database = duckdb.connect()
-            database.register("trades", pa.RecordBatchReader.from_stream(batches))
-            print(database.sql(arguments.sql))
-            print(f"{batches.statistics.messages:,} messages, {batches.statistics.rows:,} trades")
-        except KeyboardInterrupt:
+            with wspool.stream(uris, fields=TRADES) as batches:
+                database = duckdb.connect()
+                database.register("trades", pa.RecordBatchReader.from_stream(batches))
+                print(database.sql(arguments.sql))
+                counts = batches.statistics
+                print(f"{counts.messages:,} messages, {counts.rows:,} trades")
+        except KeyboardInterrupt:  # what Ctrl-C was for DuckDB, leaving the block raises again
             return 130
     return 0
 

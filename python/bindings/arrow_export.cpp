@@ -207,10 +207,11 @@ struct stream_owner {
     std::string error;
 };
 
-/// The text of the exception that is set, which is cleared.
+/// The text of the exception that is set, which is cleared. KeyboardInterrupt, for one, has none.
 std::string describe_exception() {
     py::error_already_set raised;
-    return py::str(raised.value()).cast<std::string>();
+    const auto text = py::str(raised.value()).cast<std::string>();
+    return text.empty() ? py::repr(raised.value()).cast<std::string>() : text;
 }
 
 /// On whatever thread, with or without the GIL.

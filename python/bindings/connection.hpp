@@ -1,9 +1,11 @@
 #pragma once
 
 #include <Python.h>
+#include <pybind11/pybind11.h>
 
 #include <atomic>
 #include <memory>
+#include <optional>
 
 #include "wspool/metadata.hpp"
 
@@ -29,6 +31,19 @@ extern PyGetSetDef connection_attributes[];
 inline connection_object* connection_of(PyObject* self) {
     return reinterpret_cast<connection_object*>(self);
 }
+
+/// How a connection has ended, or ends, so far.
+struct close_frames_t {
+    std::optional<close_frame_t> received;
+    std::optional<close_frame_t> sent;
+    bool received_first = false;
+
+    static close_frames_t of(const metadata_c& handle) {
+        return {handle.Received_close(), handle.Sent_close(), handle.Received_close_first()};
+    }
+    /// ((code, reason) or None, the same of what was sent, received_first); GIL held.
+    [[nodiscard]] pybind11::tuple to_python() const;
+};
 
 /// Gives the object its connection; whoever comes first of the creator and the first callback.
 void attach(PyObject* connection, std::shared_ptr<metadata_c> handle);

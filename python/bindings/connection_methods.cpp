@@ -198,21 +198,9 @@ PyObject* get_error(PyObject* self, PyObject* /*unused*/) {
 }
 
 PyObject* get_close_frames(PyObject* self, PyObject* /*unused*/) {
-    struct frames_t {
-        std::optional<close_frame_t> received;
-        std::optional<close_frame_t> sent;
-        bool received_first = false;
-    };
     return read(
-        self,
-        [](metadata_c& handle) {
-            return frames_t{handle.Received_close(), handle.Sent_close(),
-                            handle.Received_close_first()};
-        },
-        [](const frames_t& frames) -> py::object {
-            return py::make_tuple(close_frame(frames.received), close_frame(frames.sent),
-                                  frames.received_first);
-        });
+        self, [](metadata_c& handle) { return close_frames_t::of(handle); },
+        [](const close_frames_t& frames) -> py::object { return frames.to_python(); });
 }
 
 PyObject* get_request(PyObject* self, PyObject* /*unused*/) {
@@ -291,6 +279,10 @@ PyObject* get_callbacks_disabled(PyObject* self, void* /*closure*/) {
 }
 
 }  // namespace
+
+py::tuple close_frames_t::to_python() const {
+    return py::make_tuple(close_frame(received), close_frame(sent), received_first);
+}
 
 PyMethodDef connection_methods[] = {
     {"send", as_function(send), METH_FASTCALL | METH_KEYWORDS,

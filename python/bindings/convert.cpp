@@ -73,11 +73,22 @@ py::object statistics_tuple(const statistics_t& s) {
         s.waiting_since_ns, py::make_tuple(counts, s.round_trips.sum_ns, s.round_trips.max_ns));
 }
 
+bool seconds_from(PyObject* seconds, double& out) {
+    // A bool is meant for another parameter, or for a library that has another order.
+    if (PyBool_Check(seconds) == 0) {
+        out = PyFloat_AsDouble(seconds);
+        if (PyErr_Occurred() == nullptr && !std::isnan(out)) return true;
+        if (PyErr_Occurred() != nullptr && PyErr_ExceptionMatches(PyExc_TypeError) == 0)
+            return false;
+    }
+    PyErr_Format(PyExc_TypeError, "timeout must be a number of seconds or None, not %R", seconds);
+    return false;
+}
+
 std::optional<std::chrono::nanoseconds> seconds_or_none(const py::object& seconds) {
     if (seconds.is_none()) return {};
-    const double value = PyFloat_AsDouble(seconds.ptr());
-    if (value == -1.0 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-    if (std::isnan(value)) throw py::value_error("timeout must not be NaN");
+    double value = 0;
+    if (!seconds_from(seconds.ptr(), value)) throw py::error_already_set();
     // Above this the sum with a time point could overflow; nobody waits for thirty years.
     constexpr double most = 1e9;
     if (value >= most) return {};

@@ -27,7 +27,9 @@ PyObject* decode_lenient(std::string_view bytes);
 PyObject* header_list(const std::vector<std::pair<std::string, std::string>>& headers);
 /// All of it, in order; the histogram as a tuple of its own.
 pybind11::object statistics_tuple(const statistics_t& statistics);
-/// Seconds as a Python number, or None for no bound. Throws pybind11::value_error.
+/// A timeout as given by the user, but None; false with an exception set.
+bool seconds_from(PyObject* seconds, double& out);
+/// Seconds as a Python number, or None for no bound. Throws pybind11::error_already_set.
 std::optional<std::chrono::nanoseconds> seconds_or_none(const pybind11::object& seconds);
 
 /// A value to compare with. Throws pybind11::value_error for an integer above 64 bits.

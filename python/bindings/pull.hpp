@@ -66,12 +66,15 @@ public:
     explicit pong_c(std::shared_ptr<ready_list_c> ready = nullptr, std::uint64_t number = 0)
         : ready_(std::move(ready)), number_(number) {}
 
-    void Tell(std::optional<std::chrono::nanoseconds> round_trip);
+    /// Without a round trip: `frames` are how the connection has ended that it was sent on.
+    void Tell(std::optional<std::chrono::nanoseconds> round_trip, close_frames_t frames);
     /// Waits for the answer or the end of the connection; false after `timeout`.
     bool Wait(std::chrono::nanoseconds timeout);
     [[nodiscard]] bool Is_done() const;
     /// Nothing before the answer, and if the connection ended before it came.
     [[nodiscard]] std::optional<std::chrono::nanoseconds> Round_trip() const;
+    /// None before the end of the connection.
+    [[nodiscard]] close_frames_t Frames() const;
 
 private:
     const std::shared_ptr<ready_list_c> ready_;
@@ -80,6 +83,7 @@ private:
     std::condition_variable told_;
     bool done_ = false;
     std::optional<std::chrono::nanoseconds> round_trip_;
+    close_frames_t frames_;
 };
 
 }  // namespace wspool::python

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -172,13 +171,8 @@ waited_e wait_readable(pull_object* pull, const std::optional<nanoseconds>& time
 /// A timeout as given by the user; false with an exception set.
 bool timeout_of(PyObject* timeout, std::optional<nanoseconds>& out) {
     if (is_absent(timeout)) return true;
-    const double seconds = PyBool_Check(timeout) ? NAN : PyFloat_AsDouble(timeout);
-    if (PyErr_Occurred() != nullptr) return false;
-    if (std::isnan(seconds)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "timeout must be a number of seconds or None; name decode= if you mean it");
-        return false;
-    }
+    double seconds = 0;
+    if (!seconds_from(timeout, seconds)) return false;
     out = nanoseconds(static_cast<std::int64_t>(std::clamp(seconds, 0.0, 1e9) * 1e9));
     return true;
 }

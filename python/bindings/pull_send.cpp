@@ -85,9 +85,13 @@ PyObject* ping_for(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     if (!payload.take(args[0], "data")) return nullptr;
     return translated([&]() -> py::object {
         auto pong = py::reinterpret_borrow<py::object>(args[1]).cast<std::shared_ptr<pong_c>>();
+        std::weak_ptr<metadata_c> of = connection_of(self)->handle;
         const auto error = without_gil([&] {
-            return handle->Ping(payload.view(),
-                                [pong = std::move(pong)](auto took) { pong->Tell(took); });
+            return handle->Ping(
+                payload.view(), [pong = std::move(pong), of = std::move(of)](auto took) {
+                    const auto ended = took ? nullptr : of.lock();
+                    pong->Tell(took, ended ? close_frames_t::of(*ended) : close_frames_t());
+                });
         });
         if (!error) return py::none();
         raise_error(*error, self);
@@ -95,11 +99,12 @@ PyObject* ping_for(PyObject* self, PyObject* const* args, Py_ssize_t count) {
     });
 }
 
-void pong_c::Tell(std::optional<std::chrono::nanoseconds> round_trip) {
+void pong_c::Tell(std::optional<std::chrono::nanoseconds> round_trip, close_frames_t frames) {
     {
         const std::lock_guard lock(mutex_);
         done_ = true;
         round_trip_ = round_trip;
+        frames_ = std::move(frames);
     }
     told_.notify_all();
     if (ready_) ready_->Post(number_);
@@ -118,6 +123,11 @@ bool pong_c::Is_done() const {
 std::optional<std::chrono::nanoseconds> pong_c::Round_trip() const {
     const std::lock_guard lock(mutex_);
     return round_trip_;
+}
+
+close_frames_t pong_c::Frames() const {
+    const std::lock_guard lock(mutex_);
+    return frames_;
 }
 
 }  // namespace wspool::python

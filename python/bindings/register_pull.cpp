@@ -134,6 +134,8 @@ void register_pull(py::module_& module) {
         .def(py::init<std::shared_ptr<ready_list_c>, std::uint64_t>(), py::arg("ready") = nullptr,
              py::arg("number") = 0)
         .def_property_readonly("done", &pong_c::Is_done)
+        .def_property_readonly("close_frames",
+                               [](const pong_c& pong) { return pong.Frames().to_python(); })
         .def_property_readonly("round_trip", &round_trip)
         .def("wait", &wait);
 }

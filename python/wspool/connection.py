@@ -139,7 +139,7 @@ class Connection(ConnectionInfo, native.Connection):
             if round_trip is not None:
                 answered.set_result(round_trip)
             else:
-                answered.set_exception(self.closed_exception())
+                answered.set_exception(self.lost_ping())
 
         self._ping(secrets.token_bytes(4) if data is None else control_payload(data), on_pong)
         return answered

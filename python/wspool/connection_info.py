@@ -16,6 +16,7 @@ from .exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
     InvalidState,
+    InvalidURI,
     NativeError,
     WrongProcess,
     WSPoolError,
@@ -133,7 +134,10 @@ class ConnectionInfo(_Native):
         """
         if self.status is Status.CONNECTING:
             failure = self._native_error()
-            return None if failure is None else self._describe(failure)
+            # As an attempt the end of the stream is an answer that is none; here it is the loss.
+            if failure is None or "without a close frame" in failure[1]:
+                return self._lost() if self.generation else None
+            return self._describe(failure)
         return self.error
 
     @property
@@ -225,14 +229,32 @@ class ConnectionInfo(_Native):
             if self.generation:
                 return InvalidState("not connected at the moment; it is being connected again")
             return InvalidState("still connecting; wait for Connection.opened")
+        if status is Status.OPENED and self._goes_on():
+            return InvalidState("not connected at the moment; the connection is ending")
         return self._ended(status)
+
+    def lost_ping(self, pong: native.Pong | None = None) -> WSPoolError:
+        """Return what an unanswered ping raises. The library calls it.
+
+        Args:
+            pong: It knows how the connection has ended that it was sent on; None takes the last.
+        """
+        if not self._goes_on():
+            return self.closed_exception()
+        return self._lost() if pong is None else self._ended(Status.CLOSED, pong.close_frames)
+
+    def _goes_on(self) -> bool:
+        """Tell whether it is a feed that may live on when its connection has ended."""
+        return self._source is not None and self._source.goes_on
 
     def _lost(self) -> WSPoolError:
         """Return how the connection of a feed has ended that was the last one."""
         return self._ended(Status.CLOSED)
 
-    def _ended(self, status: Status) -> WSPoolError:
-        received, sent, received_first = self._close_frames()
+    def _ended(
+        self, status: Status, frames: tuple[Any, Any, bool] | None = None
+    ) -> ConnectionClosed:
+        received, sent, received_first = frames or self._close_frames()
         rcvd = None if received is None else Close(*received)
         sent_frame = None if sent is None else Close(*sent)
         in_order = all(
@@ -240,23 +262,35 @@ class ConnectionInfo(_Native):
             status is Status.CLOSING if frame is None else frame.code in OK_CLOSE_CODES
             for frame in (rcvd, sent_frame)
         )
+        # Of a connection that is not the last one the reason is not known any more.
+        cause = self._cause(status) if frames is None else None
+        if status is Status.CLOSED and cause is not None and self._goes_on():
+            in_order = False  # a feed that is given up after attempts that failed
         kind: type[ConnectionClosed] = ConnectionClosedOK if in_order else ConnectionClosedError
         both = rcvd is not None and sent_frame is not None
         closed = kind(rcvd, sent_frame, received_first if both else None)
-        if status is Status.FAILED:
-            closed.__cause__ = self.error
-        elif not in_order:
-            failure = self._native_error()
-            if failure is not None and failure[0] == "END_OF_STREAM":
-                closed.__cause__ = EOFError(failure[1])
-            elif failure is not None and failure[0] not in {"CLOSED", "ABORTED", "INVALID_STATE"}:
-                closed.__cause__ = self._describe(failure)
+        if not in_order:
+            closed.__cause__ = cause
         return closed
+
+    def _cause(self, status: Status) -> Exception | None:
+        """Return what ended the connection besides close frames."""
+        if status is Status.FAILED:
+            return self.error
+        failure = self._native_error()
+        if failure is None or failure[0] in {"CLOSED", "ABORTED", "INVALID_STATE"}:
+            return None
+        return EOFError(failure[1]) if failure[0] == "END_OF_STREAM" else self._describe(failure)
 
     def _describe(self, failure: NativeError) -> Exception:
         """Return the exception for what ended the connection."""
-        if failure[0] == "PREPARATION" and self._source is not None and self._source.exception:
-            return self._source.exception
+        if failure[0] == "PREPARATION" and self._source is not None:
+            if failure[3] == errno.ETIMEDOUT:
+                return self._source.overrun()
+            if self._source.exception is not None:
+                return self._source.exception
+        if failure[0] == "INVALID_URI":  # of a function; others are checked at once
+            return InvalidURI(f"what {self.uri} returned", failure[1])
         if failure[0] in {"CLOSED", "INVALID_STATE"}:
             return ConnectionResetError(errno.ECONNRESET, failure[1])
         return from_native(failure, self)

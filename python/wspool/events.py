@@ -173,14 +173,17 @@ class Response:
 
 @dataclass(frozen=True)
 class Opened:
-    """A connection of a feed is ready; messages of its generation follow."""
+    """A connection of a feed is ready; messages of its generation follow.
+
+    Attributes:
+        generation: The number of the connection in its feed, from 1.
+        time: When, in UTC.
+        attempt: How many attempts it took, from 1.
+    """
 
     generation: int
-    """The number of the connection in its feed, from 1."""
     time: datetime
-    """When, in UTC."""
     attempt: int
-    """How many attempts it took, from 1."""
 
 
 @dataclass(frozen=True)
@@ -191,19 +194,21 @@ class Gap:
     connection was replaced (``replace_after``) and has answered our close frame. If it turns out
     that the other connection was silent meanwhile, it is told late: with the end of that one, and
     without an ``Opened``.
+
+    Attributes:
+        generation: Of the connection that follows.
+        since: When the last bytes of the lost connection came, in UTC. What was on its way to us at
+            that moment may be missing as well.
+        until: When the next one was ready.
+        attempt: How many attempts that took.
+        reason: How the lost connection ended.
     """
 
     generation: int
-    """Of the connection that follows."""
     since: datetime
-    """When the last bytes of the lost connection came, in UTC. What was on its way to us at that
-    moment may be missing as well."""
     until: datetime
-    """When the next one was ready."""
     attempt: int
-    """How many attempts that took."""
     reason: str
-    """How the lost connection ended."""
 
     @property
     def seconds(self) -> float:
@@ -213,14 +218,19 @@ class Gap:
 
 @dataclass(frozen=True)
 class Closed:
-    """A connection of a feed that was open has ended."""
+    """A connection of a feed that was open has ended.
+
+    Attributes:
+        generation: The number of the connection.
+        time: When that was noticed, in UTC.
+        code: The peer's close code; 1006 without a close frame.
+        reason: The peer's reason, or what was wrong.
+    """
 
     generation: int
     time: datetime
     code: int
-    """The peer's close code; 1006 without a close frame."""
     reason: str
-    """The peer's reason, or what was wrong."""
 
 
 Event: TypeAlias = Opened | Gap | Closed
@@ -308,40 +318,46 @@ class Statistics:
     """What a connection, an endpoint or a pool counts.
 
     Counters only grow; those of connections that have ended stay in the sums of their endpoint.
+
+    Attributes:
+        connections: Connections that have not ended.
+        open_connections: Those of them over which messages can be sent now.
+        messages_received: Messages, without control frames.
+        bytes_received: On the socket, with TLS and framing.
+        payload_received: Of the messages, in bytes, inflated.
+        messages_sent: Messages, without control frames.
+        bytes_sent: On the socket, with TLS and framing.
+        pauses: How often reading stopped because the consumer had stalled.
+        callback_errors: Exceptions that callbacks raised.
+        reconnects: How often a feed was ready again.
+        failed_attempts: Attempts of feeds to connect that failed.
+        duplicates: Copies that ``dedup`` left out.
+        dropped: Messages that found no room in the queue.
+        queue_messages: What waits for the consumer: a queue's messages, or a stalled callback's
+            backlog.
+        queue_bytes: Their bytes.
+        queue_age: How long the oldest of them has waited, in seconds: how slow the consumer is.
+        last_message_age: Seconds since the last message; None before the first.
+        last_received_age: Seconds since the last bytes of any kind; None before the first.
+        round_trips: Of pings.
     """
 
     connections: int
-    """Connections that have not ended."""
     open_connections: int
-    """Those of them over which messages can be sent now."""
     messages_received: int
     bytes_received: int
-    """On the socket, with TLS and framing."""
     payload_received: int
-    """Of the messages, in bytes, inflated."""
     messages_sent: int
     bytes_sent: int
-    """On the socket, with TLS and framing."""
     pauses: int
-    """How often reading stopped because the consumer had stalled."""
     callback_errors: int
-    """Exceptions that callbacks raised."""
     reconnects: int
-    """How often a feed was ready again."""
     failed_attempts: int
-    """Attempts of feeds to connect that failed."""
     duplicates: int
-    """Copies that ``dedup`` left out."""
     dropped: int
-    """Messages that found no room in the queue."""
     queue_messages: int
-    """What waits for the consumer: a queue's messages, or a stalled callback's backlog."""
     queue_bytes: int
     queue_age: float
-    """How long the oldest of them has waited, in seconds: how slow the consumer is."""
     last_message_age: float | None
-    """Seconds since the last message; None before the first."""
     last_received_age: float | None
-    """Seconds since the last bytes of any kind; None before the first."""
     round_trips: RoundTrips
-    """Of pings."""

@@ -385,6 +385,14 @@ def redact_uri(uri: str) -> str:
     return re.sub(r"(?<=//)[^/?#]*@", "", uri, count=1)
 
 
+def redact_invalid_uri(uri: str) -> str:
+    """Return what is no valid URI without what may be user name and password.
+
+    That is all before the last @: where they end, nobody can tell.
+    """
+    return re.sub(r"^(\w+:/+)?.*@", r"\1", uri, count=1, flags=re.DOTALL)
+
+
 def from_native(native: NativeError, source: ErrorSource | None = None) -> Exception:
     """Return the public exception for a native failure. The one place where they cross.
 
@@ -395,6 +403,8 @@ def from_native(native: NativeError, source: ErrorSource | None = None) -> Excep
     code, message, status, number = native
     if code == "PROXY":
         return ProxyError(message, status or None)
+    if code == "PREPARATION" and number == errno_module.ETIMEDOUT:
+        return TimeoutError(message)
     if code in _PLAIN:
         return _PLAIN[code](message)
     if code in {"RESOLVE", "CONNECT", "TLS", "TLS_VERIFY", "ABORTED"}:

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from . import native
+from .checking import check_ordinary
 from .compression import Deflate
 from .proxy import check_proxy, find_proxy, native_proxy
 from .reconnecting import (
@@ -131,8 +132,8 @@ class Options:
     unix_path: str | None = None
     """Unix socket to connect to. The URI still says scheme, Host header and path."""
     open_timeout: float | None = 10
-    """For name look-up, TCP, proxy, TLS, the opening handshake, redirects, and what ``match`` waits
-    for together."""
+    """For functions that make the attempt, name look-up, TCP, proxy, TLS, the opening handshake,
+    redirects, and what ``match`` waits for together."""
     ping_interval: float | None = 20
     """Between keepalive pings (RFC 6455 section 5.5.2)."""
     ping_timeout: float | None = 20
@@ -268,7 +269,13 @@ class Options:
             messages = [*self.on_connect, *self.subscriptions]
         headers = () if prepares else self._made_headers()
         source = AttemptSource(
-            (lambda: self._attempt(uri)) if prepares else None, self.reconnect, self.logger
+            (lambda tell: self._attempt(uri, tell)) if prepares else None,
+            self.reconnect,
+            self.logger,
+            timeout=self.open_timeout,
+            goes_on=(self.reconnect is not None and not until_open)
+            or self.replace_after is not None
+            or self.redundancy > 1,
         )
         compression = Deflate() if self.compression == "deflate" else self.compression
         ca_file, ca_path = ("", "") if secure else trust_for_redirects()
@@ -315,14 +322,17 @@ class Options:
         return _headers("additional_headers()", headers()) if callable(headers) else headers
 
     def _made_proxy(self, uri: str) -> object:
-        proxy = find_proxy(uri) if self.proxy is True else self.proxy
-        if not isinstance(proxy, str) or self.unix_path is not None:
+        if self.unix_path is not None:
             return None
-        return native_proxy(proxy, self.proxy_ssl, self.proxy_server_hostname)
+        found = find_proxy(uri) if self.proxy is True else (self.proxy, "proxy")
+        if found is None or not isinstance(found[0], str):
+            return None
+        return native_proxy(found[0], self.proxy_ssl, self.proxy_server_hostname, found[1])
 
-    def _attempt(self, uri: URISource) -> Attempt:
-        """Make what one attempt needs; on a thread for user code."""
+    def _attempt(self, uri: URISource, tell: Callable[[str], None]) -> Attempt:
+        """Make what one attempt needs; on a thread for user code. ``tell`` gets what is called."""
         if callable(uri):
+            tell("uri()")
             text = uri()
             if not isinstance(text, str):
                 raise TypeError(f"uri() must return a str, not {type(text).__name__}")
@@ -330,7 +340,12 @@ class Options:
         messages: list[str | bytes] = []
         for name in ("on_connect", "subscriptions"):
             given = getattr(self, name)
-            messages += check_messages(f"{name}()", given()) if callable(given) else given
+            if callable(given):
+                tell(f"{name}()")
+                given = check_messages(f"{name}()", given())
+            messages += given
+        if callable(self.additional_headers):
+            tell("additional_headers()")
         headers = _encoded_headers(self._made_headers())
         return Attempt(uri, headers, tuple(messages), self._made_proxy(uri))
 
@@ -398,7 +413,7 @@ def _headers_source(
     name: str, value: object
 ) -> tuple[tuple[str, str], ...] | Callable[[], HeadersInput | None]:
     if callable(value) and not isinstance(value, Iterable):
-        return value
+        return check_ordinary(name, value)
     return _headers(name, value)
 
 
@@ -490,7 +505,7 @@ def _reconnect(name: str, value: object) -> Reconnect | None:
 
 
 def _subscriptions(name: str, value: object) -> object:
-    return value if callable(value) else check_messages(name, value)
+    return check_ordinary(name, value) if callable(value) else check_messages(name, value)
 
 
 def _flag(name: str, value: object) -> bool:

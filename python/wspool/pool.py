@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from . import native
+from .checking import check_ordinary, check_timeout
 from .connection import Callbacks, Connection
 from .connection_info import ConnectionInfo, check_close_code, check_str, statistics_of, sum_of
 from .events import Statistics, Status
@@ -22,6 +23,7 @@ from .exceptions import (
     PoolClosed,
     UnknownConnection,
     WrongProcess,
+    redact_invalid_uri,
     redact_uri,
 )
 from .fields import FieldSet
@@ -169,6 +171,8 @@ class Endpoint:
         ):
             _check_callable(name, callback)
         checked = Options.from_kwargs(**options)
+        if checked.events and on_event is None:
+            raise ValueError("events: give on_event, which gets them")
         if checked.overflow != "pause":
             raise ValueError("overflow must be 'pause' for a connection with callbacks")
         callbacks = Callbacks(on_open, on_close, on_fail, on_error, on_event)
@@ -437,6 +441,7 @@ class EndpointPool:
         """
         if any(endpoint.on_own_thread() for endpoint in self._endpoints):
             raise InvalidState("EndpointPool.close() inside a callback would wait for itself")
+        check_timeout("timeout", timeout)
         self._closed = True
         try:
             for endpoint in self._endpoints:
@@ -472,7 +477,7 @@ class _ProcessPool:
 
 
 def _encoded(uri: URISource) -> URISource:
-    return uri if callable(uri) else to_ascii(check_str("uri", uri))
+    return check_ordinary("uri", uri) if callable(uri) else to_ascii(check_str("uri", uri))
 
 
 def _label(uri: URISource) -> str:
@@ -501,7 +506,7 @@ def _public_errors(uri: URISource) -> Iterator[None]:
     try:
         yield
     except InvalidURI as error:
-        raise InvalidURI(redact_uri(_label(uri)), error.msg) from None
+        raise InvalidURI(redact_invalid_uri(_label(uri)), error.msg) from None
     except InvalidState:
         raise PoolClosed("the pool of this endpoint has been closed") from None
 
@@ -545,6 +550,7 @@ def _batch_maker(compiled: FieldSet, on_batch: OnBatch | None) -> Callable[..., 
 def _check_callable(name: str, callback: Callable[..., object] | None) -> None:
     if callback is not None and not callable(callback):
         raise TypeError(f"{name} must be callable or None, not {type(callback).__name__}")
+    check_ordinary(name, callback)
 
 
 _process_pool = _ProcessPool()

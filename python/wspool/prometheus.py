@@ -10,12 +10,14 @@ start_http_server(9100)
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
+from .checking import check_ordinary
 from .connection_info import ConnectionInfo, sum_of
 from .events import RoundTrips, Statistics, Status
 from .exceptions import redact_uri
@@ -91,7 +93,8 @@ class Collector:
             ``unregister(collector)``.
         per_connection: Whether connections have series of their own, some 45 for each URI, whose
             label is the URI without user, password and query. Or a function of the connection
-            that returns the label, on the thread that collects.
+            that returns the label, on the thread that collects; when it raises, the label is
+            empty, and the logger ``wspool`` says so once.
 
     Raises:
         TypeError: If an argument is none of these.
@@ -111,10 +114,15 @@ class Collector:
         if not isinstance(per_connection, bool) and not callable(per_connection):
             kind = type(per_connection).__name__
             raise TypeError(f"per_connection must be a bool or a function, not {kind}")
+        check_ordinary("per_connection", per_connection)
+        if registry is not None and not callable(getattr(registry, "register", None)):
+            kind = type(registry).__name__
+            raise TypeError(f"registry must be a CollectorRegistry or None, not {kind}")
         self._pool = pool
         self._label: Label | None = None
         if per_connection:
             self._label = _label_of if isinstance(per_connection, bool) else per_connection
+        self._told = False
         # Two may collect at once; guards the memory of the endpoints.
         self._lock = threading.Lock()
         self._memories: weakref.WeakKeyDictionary[Endpoint, _Memory] = weakref.WeakKeyDictionary()
@@ -135,16 +143,29 @@ class Collector:
             for endpoint in pool:
                 memory = self._memories.get(endpoint)
                 if memory is None:
-                    memory = self._memories[endpoint] = _Memory(self._label)
+                    memory = self._memories[endpoint] = _Memory(self._label_or_empty)
                 index = str(endpoint.index)
                 found = endpoint.connections
                 memory.look_at(found)
                 endpoints.add((index,), endpoint.stats, [one.status for one in found])
-                for label, (sum_, statuses) in memory.by_label().items():
+                by_label = {} if self._label is None else memory.by_label()
+                for label, (sum_, statuses) in by_label.items():
                     connections.add((index, label), sum_, statuses)
         yield from endpoints.metrics()
         if self._label is not None:
             yield from connections.metrics()
+
+    def _label_or_empty(self, connection: ConnectionInfo) -> str:
+        """Return the label; an exception in the user's function must not cost all metrics."""
+        if self._label is None:
+            return ""
+        try:
+            return str(self._label(connection))
+        except Exception:
+            if not self._told:
+                self._told = True
+                logging.getLogger("wspool").exception("per_connection raised; the label is empty")
+            return ""
 
     @staticmethod
     def _families(prefix: str, labels: tuple[str, ...]) -> list[Metric]:
@@ -157,7 +178,7 @@ class _Memory:
     Not thread-safe.
     """
 
-    def __init__(self, label: Label | None) -> None:
+    def __init__(self, label: Label) -> None:
         self._label = label
         self._seen: dict[int, _Seen] = {}
         #: What those have counted that have ended, of labels that others still have.
@@ -165,17 +186,17 @@ class _Memory:
 
     def look_at(self, connections: Iterable[ConnectionInfo]) -> None:
         """Take notice of the connections that have not ended."""
-        before, self._seen = self._seen, {}
+        before = dict(self._seen)
+        now: dict[int, _Seen] = {}
         for one in connections:
-            seen = before.pop(one.id, None)
-            if seen is None:
-                seen = _Seen(one, "" if self._label is None else str(self._label(one)))
+            seen = before.pop(one.id, None) or _Seen(one, self._label(one))
             seen.look()
-            self._seen[one.id] = seen
-        alive = {seen.label for seen in self._seen.values()}
+            now[one.id] = seen
+        self._seen = now
+        alive = {seen.label for seen in now.values()}
         for seen in before.values():
             seen.look()
-            if self._label is not None and seen.label in alive:
+            if seen.label in alive:
                 last = [_without_gauges(seen.statistics)]
                 last += [self._ended[seen.label]] if seen.label in self._ended else []
                 self._ended[seen.label] = sum_of(last)
@@ -183,8 +204,6 @@ class _Memory:
 
     def by_label(self) -> dict[str, tuple[Statistics, list[Status]]]:
         """Return the sums, and the states of the connections that have not ended."""
-        if self._label is None:
-            return {}
         grouped: dict[str, list[_Seen]] = {}
         for seen in self._seen.values():
             grouped.setdefault(seen.label, []).append(seen)

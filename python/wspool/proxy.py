@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.request
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,7 @@ NativeProxy: TypeAlias = "tuple[int, str, int, str | None, str, native.TLSContex
 #: The core's numbers, and the port of each if none is given.
 _KINDS = {"http": (1, 80), "https": (2, 443), "socks5": (3, 1080), "socks5h": (4, 1080)}
 _HTTPS = 2
+_ENCODE = "a '/', '#' or '?' in the password must be percent-encoded"
 
 
 def check_proxy(proxy: str) -> str:
@@ -29,12 +31,12 @@ def check_proxy(proxy: str) -> str:
     Raises:
         ValueError: If it is none that can be used; the text holds no credentials.
     """
-    _parse(proxy)
+    _parse(proxy, "proxy")
     return proxy
 
 
-def find_proxy(uri: str) -> str | None:
-    """Return the proxy that the environment names for a URI, or None.
+def find_proxy(uri: str) -> tuple[str, str] | None:
+    """Return the proxy that the environment names for a URI, and where it does, or None.
 
     Looked for are, for wss, ``wss_proxy``, ``https_proxy`` and ``all_proxy``; for ws,
     ``ws_proxy``, ``https_proxy``, ``http_proxy`` and ``all_proxy``: in lower or upper case, but
@@ -62,8 +64,14 @@ def find_proxy(uri: str) -> str | None:
             proxy = f"http://{proxy}"
         if kind == "socks" and proxy.startswith("http://"):
             proxy = "socks5h://" + proxy.removeprefix("http://")  # as the system's settings say it
-        return proxy
+        return proxy, _name_of(kind)
     return None
+
+
+def _name_of(kind: str) -> str:
+    """Return the variable that names a proxy, in lower case or upper."""
+    names = (f"{kind}_proxy", f"{kind}_proxy".upper())
+    return next((name for name in names if os.environ.get(name)), "the system's proxy")
 
 
 def _is_bypassed(host: str, port: int, proxies: dict[str, str]) -> bool:
@@ -76,7 +84,10 @@ def _is_bypassed(host: str, port: int, proxies: dict[str, str]) -> bool:
 
 
 def native_proxy(
-    proxy: str, tls: ssl.SSLContext | TLS | None, server_hostname: str | None
+    proxy: str,
+    tls: ssl.SSLContext | TLS | None,
+    server_hostname: str | None,
+    subject: str = "proxy",
 ) -> NativeProxy:
     """Return a proxy as the core takes it.
 
@@ -84,30 +95,41 @@ def native_proxy(
         proxy: Its URI.
         tls: Settings for an https:// proxy; None verifies with the default trust.
         server_hostname: Name in the proxy's certificate; None is its host.
+        subject: What errors are about.
+
+    Raises:
+        ValueError: If it is none that can be used; the text holds no credentials.
     """
-    kind, host, port, user, password = _parse(proxy)
+    kind, host, port, user, password = _parse(proxy, subject)
     context = native_context(tls) if kind == _HTTPS else None
     return kind, host, port, user, password, context, server_hostname or ""
 
 
-def _parse(proxy: str) -> tuple[int, str, int, str | None, str]:
+def _parse(proxy: str, subject: str) -> tuple[int, str, int, str | None, str]:
+    # What urllib says of a URI that it cannot take may hold a part of the password.
     try:
         parts = urlsplit(proxy)
+    except ValueError:
+        raise ValueError(f"{subject} is not a URI: its host is none") from None
+    try:
         port = parts.port
-    except ValueError as error:
-        raise ValueError(f"proxy is not a URI: {error}") from None
+    except ValueError:
+        text = f"{subject} is not a URI: its port is not a number up to 65535; {_ENCODE}"
+        raise ValueError(text) from None
     if parts.scheme not in _KINDS:
         known = ", ".join(f"{scheme}://" for scheme in _KINDS)
-        raise ValueError(f"proxy must begin with one of {known}")
+        raise ValueError(f"{subject} must begin with one of {known}")
     if not parts.hostname:
-        raise ValueError("proxy has no host")
+        raise ValueError(f"{subject} has no host")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError("proxy must be a URI of scheme, user, password, host and port only")
+        raise ValueError(
+            f"{subject} must be a URI of scheme, user, password, host and port only; {_ENCODE}"
+        )
     kind, default = _KINDS[parts.scheme]
     user = None if parts.username is None else unquote(parts.username)
     password = unquote(parts.password or "")
     if user is not None and kind > _HTTPS and not (0 < len(user.encode()) < 256):
-        raise ValueError("proxy: a SOCKS5 user must have 1 to 255 bytes (RFC 1929)")
+        raise ValueError(f"{subject}: a SOCKS5 user must have 1 to 255 bytes (RFC 1929)")
     if kind > _HTTPS and len(password.encode()) > 255:
-        raise ValueError("proxy: a SOCKS5 password must have at most 255 bytes (RFC 1929)")
+        raise ValueError(f"{subject}: a SOCKS5 password must have at most 255 bytes (RFC 1929)")
     return kind, parts.hostname, default if port is None else port, user, password

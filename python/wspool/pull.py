@@ -87,7 +87,7 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         except Exception:  # noqa: BLE001  # half made, or of another process
             unclosed = False
         if unclosed:
-            text = f"unclosed connection {self!r}"
+            text = f"unclosed connection {self.log_name()}"
             self._abort()  # a warning that is made an error keeps the object alive
             warnings.warn(text, ResourceWarning, 2, self)
 
@@ -105,7 +105,12 @@ class PullConnection(ConnectionInfo, native.PullConnection):
         if self.status is Status.FAILED:
             error = self.error
             assert error is not None
-            raise error
+            # Its traceback will hold the connection, which must not hold it: no cycle.
+            self._error = None
+            try:
+                raise error
+            finally:
+                del error
 
     def _raise_unless_in_order(self) -> None:
         """Raise how the connection ended, unless that was in order."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import math
 import os
-import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .exceptions import from_native
+from .checking import check_ordinary
+from .exceptions import WSPoolError, from_native
 from .fields import check_where
 
 if TYPE_CHECKING:
@@ -70,25 +72,27 @@ class Reconnect:
     exception, called on a thread of its own.
 
     Immutable; any thread may use it, for any number of connections.
+
+    Attributes:
+        initial_delay: Seconds, above 0.
+        max_delay: Seconds.
+        factor: At least 1.
+        stable_after: Seconds; after so long open the delays begin anew.
+        max_attempts: Failures in a row after which it is given up; None is no bound.
+        give_up_after: Seconds without a connection after which no further attempt is made, at first
+            as after a loss; None is no bound.
+        fatal: For which errors it is given up.
+        retry: For which errors it is tried again, where it would be given up.
     """
 
     initial_delay: float = 1.0
-    """Seconds, above 0."""
     max_delay: float = 60.0
-    """Seconds."""
     factor: float = 2.0
-    """At least 1."""
     stable_after: float = 10.0
-    """Seconds; after so long open the delays begin anew."""
     max_attempts: int | None = None
-    """Failures in a row after which it is given up; None is no bound."""
     give_up_after: float | None = None
-    """Seconds without a connection after which no further attempt is made, at first as after a
-    loss; None is no bound."""
     fatal: Classifier | None = None
-    """For which errors it is given up."""
     retry: Classifier | None = None
-    """For which errors it is tried again, where it would be given up."""
 
     def __post_init__(self) -> None:
         for name in ("initial_delay", "max_delay", "factor", "stable_after"):
@@ -164,6 +168,7 @@ def _is_classes(value: object) -> bool:
 
 
 def _check_classifier(name: str, value: object) -> None:
+    check_ordinary(name, value)
     if value is None or _is_classes(value) or (callable(value) and not isinstance(value, type)):
         return
     raise TypeError(f"{name} must be an exception class, a tuple of them, a function, or None")
@@ -253,24 +258,51 @@ class Attempt:
     proxy: object
 
 
+@dataclass(eq=False)
+class _Call:
+    """A call of user code for an attempt."""
+
+    deadline: float
+    #: Which function is running; None before the first.
+    name: str | None = None
+
+    def begin(self, name: str) -> None:
+        """Note which function is called."""
+        self.name = name
+
+
 class AttemptSource:
     """Runs the user's functions that take part in reconnecting.
 
     Args:
-        prepare: Makes what an attempt needs; None if nothing of it is made by user code.
+        prepare: Makes what an attempt needs, and tells which function it calls; None if nothing of
+            it is made by user code.
         reconnect: Whose ``fatal`` and ``retry`` are asked; None if there are none.
         logger: Where it is said that such a function has raised.
+        timeout: Seconds that an attempt has; None is no bound.
+        goes_on: Whether the handle may live on when a connection of it has ended.
     """
+
+    #: Calls that may be late; a function that blocks each time must not take every thread.
+    most_late = 4
 
     def __init__(
         self,
-        prepare: Callable[[], Attempt] | None,
+        prepare: Callable[[Callable[[str], None]], Attempt] | None,
         reconnect: Reconnect | None,
         logger: logging.Logger | logging.LoggerAdapter[Any],
+        *,
+        timeout: float | None = None,
+        goes_on: bool = False,
     ) -> None:
+        self.goes_on = goes_on
         self._prepare = prepare
         self._reconnect = reconnect
         self._logger = logger
+        self._timeout = math.inf if timeout is None else timeout
+        # Those that have not returned, and the function of the attempt that has.
+        self._calls: list[_Call] = []
+        self._returned: str | None = None
         #: What preparing raised last.
         self.exception: Exception | None = None
         #: Makes an exception of how an attempt failed, or the connection ended; it sets it.
@@ -286,32 +318,66 @@ class AttemptSource:
             self._on_judge if judges else None,
         )
 
-    def _on_prepare(self, attempt: int, ticket: native.PrepareTicket) -> None:  # noqa: ARG002
-        _workers.submit(lambda: self._run_prepare(ticket))
+    def overrun(self) -> TimeoutError:
+        """Return what an attempt failed with whose functions did not return in time."""
+        running = next((call.name for call in reversed(self._calls) if call.name), self._returned)
+        if running is None:
+            return TimeoutError("no thread was free in time for the functions of the attempt")
+        return TimeoutError(f"{running} did not return in time")
 
-    def _run_prepare(self, ticket: native.PrepareTicket) -> None:
+    def _on_prepare(self, attempt: int, ticket: native.PrepareTicket) -> None:  # noqa: ARG002
+        now = time.monotonic()
+        late = [call for call in self._calls if call.deadline < now]
+        if len(late) >= self.most_late:
+            error = TimeoutError(f"{late[0].name} has not returned from {len(late)} calls")
+            self._refuse(ticket, error)
+            return
+        self._returned = None
+        call = _Call(now + self._timeout)
+        if not _workers.submit(lambda: self._run_prepare(call, ticket), self._timeout):
+            self._refuse(ticket, WSPoolError("the functions of other connections do not return"))
+
+    def _run_prepare(self, call: _Call, ticket: native.PrepareTicket) -> None:
         assert self._prepare is not None
+        if call.deadline < time.monotonic():
+            return  # the attempt has failed long since
+        self._calls.append(call)
         try:
-            made = self._prepare()
-        except Exception as error:
-            self.exception = error
-            self._logger.warning("making an attempt to connect raised", exc_info=error)
-            ticket.fail(f"making an attempt to connect raised {type(error).__name__}")
-        else:
+            made = self._prepare(call.begin)
             ticket.ready(made.uri, made.headers, list(made.messages), made.proxy)
+        except BaseException as error:  # noqa: BLE001
+            # CancelledError and SystemExit, too: they are meant for the function's own thread.
+            self._refuse(ticket, error)
+        finally:
+            self._calls.remove(call)
+            self._returned = call.name
+
+    def _refuse(self, ticket: native.PrepareTicket, error: BaseException) -> None:
+        text = f"making an attempt to connect raised {type(error).__name__}"
+        if isinstance(error, Exception):
+            self.exception = error
+        else:
+            self.exception = WSPoolError(text)
+            self.exception.__cause__ = error
+        ticket.fail(text)
+        self._logger.warning("making an attempt to connect raised", exc_info=error)
 
     def _on_judge(
         self, error: NativeError, was_open: bool, by_default: bool, ticket: native.JudgeTicket
     ) -> None:
         described = self.describe(error, was_open)
-        _workers.submit(lambda: self._run_judge(described, by_default, ticket))
+        if not _workers.submit(
+            lambda: self._run_judge(described, by_default, ticket), self._timeout
+        ):
+            ticket.answer(by_default)
+            self._logger.warning("fatal and retry are not asked: other functions do not return")
 
     def _run_judge(self, error: Exception, by_default: bool, ticket: native.JudgeTicket) -> None:
         assert self._reconnect is not None
         again = by_default
         try:
             again = self._reconnect.decide(error, by_default=by_default)
-        except Exception:
+        except BaseException:
             self._logger.exception("fatal or retry raised; it counts as if it were not there")
         finally:
             ticket.answer(again)
@@ -322,41 +388,103 @@ def _describe(error: NativeError, was_open: bool) -> Exception:  # noqa: ARG001
 
 
 class _Workers:
-    """A few daemon threads for user code; each ends when there is nothing to do for a while."""
+    """A few daemon threads for user code; each ends when there is nothing to do for a while.
 
+    One whose work is late counts for nothing, so that another takes its place.
+    """
+
+    #: That are not late.
     most = 8
+    #: With those that are late.
+    most_threads = 64
     idle_after = 5.0
+    #: Later than this is late, where there is no bound.
+    patience = 60.0
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        # Guards the rest.
+        self._changed = threading.Condition()
+        self._work: deque[tuple[Callable[[], None], float]] = deque()
         self._threads = 0
-        self._idle = 0
+        # That wait, for work or until they may take it.
+        self._waiting = 0
+        # When the work of the others is late.
+        self._deadlines: list[float] = []
 
-    def submit(self, work: Callable[[], None]) -> None:
-        self._work.put(work)
-        with self._lock:
-            if self._idle > 0 or self._threads >= self.most:
-                return
-            self._threads += 1
-        threading.Thread(target=self._run, name="wspool-attempts", daemon=True).start()
+    def submit(self, work: Callable[[], None], timeout: float) -> bool:
+        """Have work done.
+
+        Args:
+            work: What to call.
+            timeout: Seconds after which it is late.
+
+        Returns:
+            False if that cannot be: each thread is at work that is late, or there is none.
+        """
+        with self._changed:
+            if self._threads >= self.most_threads and not self._in_time() and not self._waiting:
+                return False
+            self._work.append((work, min(timeout, self.patience)))
+            self._changed.notify()
+            self._see_to_work()
+            if self._threads == 0:  # none can be started
+                self._work.clear()
+                return False
+            return True
+
+    def _in_time(self) -> list[float]:
+        now = time.monotonic()
+        return [deadline for deadline in self._deadlines if deadline > now]
+
+    def _see_to_work(self) -> None:
+        """Start a thread if there is work and nobody waits, be it for one that becomes late."""
+        if not self._work or self._waiting or self._threads >= self.most_threads:
+            return
+        # Counted before it runs, or the next to come would start another.
+        self._threads += 1
+        self._waiting += 1
+        try:
+            threading.Thread(target=self._run, name="wspool-attempts", daemon=True).start()
+        except RuntimeError:  # the system has no more; those that there are go on
+            self._threads -= 1
+            self._waiting -= 1
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
+            with self._changed:
+                taken = self._take()
+                self._waiting -= 1
+                if taken is None:
+                    self._threads -= 1
+                    return
+                work, timeout = taken
+                deadline = time.monotonic() + timeout
+                self._deadlines.append(deadline)
+                self._see_to_work()
             try:
-                work = self._work.get(timeout=self.idle_after)
-            except queue.Empty:
-                with self._lock:
-                    self._idle -= 1
-                    if self._work.empty():
-                        self._threads -= 1
-                        return
-                continue
-            with self._lock:
-                self._idle -= 1
-            work()
+                work()
+            except BaseException:
+                # It tells of errors itself; this would be a mistake of ours, or no memory.
+                logging.getLogger("wspool").exception("a function of an attempt to connect raised")
+            finally:
+                del work, taken
+                with self._changed:
+                    self._deadlines.remove(deadline)
+                    self._waiting += 1
+                    self._changed.notify()
+
+    def _take(self) -> tuple[Callable[[], None], float] | None:
+        """Wait for work that may be taken; None if there is none for a while."""
+        until = time.monotonic() + self.idle_after
+        while True:
+            in_time = self._in_time()
+            if self._work and len(in_time) < self.most:
+                return self._work.popleft()
+            wake = min(in_time) if self._work else until
+            left = wake - time.monotonic()
+            if left <= 0 and not self._work:
+                return None
+            self._changed.wait(max(left, 0.0))
 
 
 _workers = _Workers()

@@ -10,9 +10,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from . import native
+from .checking import check_ordinary
 from .connection_info import ConnectionInfo, check_close_code, check_str, sum_of
 from .events import Statistics, Status
-from .exceptions import ConnectionClosedOK, WSPoolError, redact_uri
+from .exceptions import ConnectionClosedOK, WSPoolError
 from .fields import Fields, FieldSet
 from .options import ConnectionOptions, URISource
 from .pool import EndpointPool
@@ -83,6 +84,7 @@ class StreamOptions:
             raise TypeError(
                 f"on_unmatched must be callable or None, not {type(self.on_unmatched).__name__}"
             )
+        check_ordinary("on_unmatched", self.on_unmatched)
 
 
 class StreamBase:
@@ -198,7 +200,12 @@ class StreamBase:
                 error = one.error
                 assert error is not None
                 self.abort()
-                raise error
+                # Its traceback will hold the connection, which must not hold it: no cycle.
+                one._error = None  # noqa: SLF001
+                try:
+                    raise error
+                finally:
+                    del error
 
     def _wrap(self, batch: native.RecordBatch) -> RecordBatch:
         return batch_of(self._compiled, batch)
@@ -226,7 +233,7 @@ class StreamBase:
                 if errors:
                     self._options.logger.warning(
                         "%d of the %d connections of a stream ended with an error; one: %s: %s",
-                        *(len(errors), len(self._connections), redact_uri(errors[-1].uri)),
+                        *(len(errors), len(self._connections), errors[-1].log_name()),
                         errors[-1].closed_exception(),
                     )
 
@@ -275,10 +282,12 @@ def _ended_badly(connection: StreamConnection) -> bool:
 
 def _check_uris(uris: Any) -> list[URISource]:
     if isinstance(uris, str) or callable(uris):
-        return [uris]
+        return [check_ordinary("uris", uris)]
     if not isinstance(uris, Iterable) or isinstance(uris, (bytes, bytearray, Mapping)):
         raise TypeError(f"uris must be a str or an iterable of str, not {type(uris).__name__}")
-    checked = [uri if callable(uri) else check_str("uris", uri) for uri in uris]
+    checked = [
+        check_ordinary("uris", uri) if callable(uri) else check_str("uris", uri) for uri in uris
+    ]
     if not checked:
         raise ValueError("uris must have at least one URI")
     return checked

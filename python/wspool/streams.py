@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from . import native
+from .checking import check_timeout
 from .exceptions import ConnectionClosedOK
 from .stream_base import OnUnmatched, StreamBase, StreamOptions
 
@@ -34,12 +35,16 @@ class RecordStream(StreamBase):
 
     Entering the ``with`` block connects, and waits until all connections are open. Leaving it
     closes them. The iteration ends when all have ended and every row was handed out: in order, or
-    with the exception of the first that did not.
+    with the exception of the first that did not. Ctrl-C while somebody else takes the batches by
+    Arrow's interface is their error, and leaving the block raises ``KeyboardInterrupt``.
 
     Thread safety: any thread, but one at a time takes batches.
     """
 
     _name = "wspool.RecordStream"
+
+    #: What interrupted a consumer of Arrow's stream, such as KeyboardInterrupt.
+    _interrupted: BaseException | None = None
 
     def __enter__(self) -> Self:
         self._start()
@@ -57,7 +62,13 @@ class RecordStream(StreamBase):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close(1000 if exc_type is None else 1011)
+        interrupted, self._interrupted = self._interrupted, None
+        try:
+            self.close(1000 if exc_type is None and interrupted is None else 1011)
+            if interrupted is not None:
+                raise interrupted.with_traceback(None)
+        finally:
+            del interrupted
 
     def __iter__(self) -> Iterator[RecordBatch]:
         while True:
@@ -90,7 +101,8 @@ class RecordStream(StreamBase):
     def _next(self, timeout: float | None) -> native.RecordBatch | None:
         """Return the next native batch; None when there will be none."""
         stream = self._started()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        bound = check_timeout("timeout", timeout)
+        deadline = None if bound is None else time.monotonic() + bound
         while True:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             batch, is_end = stream.take_within(left)
@@ -101,7 +113,12 @@ class RecordStream(StreamBase):
                 raise TimeoutError(f"no batch within {timeout} s")
 
     def _next_for_arrow(self) -> native.RecordBatch | None:
-        batch = self._next(None)
+        try:
+            batch = self._next(None)
+        except BaseException as error:
+            # A consumer makes an error of its own of it, which would let Ctrl-C be swallowed.
+            self._interrupted = None if isinstance(error, Exception) else error
+            raise
         if batch is None:
             ended = self._end()
             if not isinstance(ended, ConnectionClosedOK):

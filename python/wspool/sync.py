@@ -141,7 +141,7 @@ class Pong:
             raise TimeoutError(f"no pong within {timeout} s")
         round_trip = self._native.round_trip
         if round_trip is None:
-            raise self._connection.closed_exception()
+            raise self._connection.lost_ping(self._native)
         return round_trip
 
 
@@ -249,6 +249,7 @@ class ClientConnection(PullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             ConcurrencyError: If a ping with the same data has not been answered yet.
             ValueError: If data is too long.
         """
@@ -266,6 +267,7 @@ class ClientConnection(PullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             ValueError: If data is too long.
         """
         self._pong(control_payload(data))

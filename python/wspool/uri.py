@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-from .exceptions import InvalidURI, redact_uri
+from .exceptions import InvalidURI, redact_invalid_uri
 
 __all__ = ["to_ascii"]
 
@@ -27,12 +27,12 @@ def to_ascii(uri: str) -> str:
         return uri
     parts = _PARTS.fullmatch(uri)
     if parts is None:
-        raise InvalidURI(redact_uri(uri), "it does not begin with ws:// or wss://")
+        raise InvalidURI(redact_invalid_uri(uri), "it does not begin with ws:// or wss://")
     scheme, authority, rest = parts.groups()
     credentials, at, address = authority.rpartition("@")
     host, colon, port = address.partition(":")
     if not port.isascii():
-        raise InvalidURI(redact_uri(uri), "its port holds a character outside ASCII")
+        raise InvalidURI(redact_invalid_uri(uri), "its port holds a character outside ASCII")
     try:
         credentials, rest = _percent_encode(credentials), _percent_encode(rest)
         return f"{scheme}{credentials}{at}{_encode_host(host)}{colon}{port}{rest}"
@@ -40,7 +40,7 @@ def to_ascii(uri: str) -> str:
         why = "it contains a lone surrogate"
     except UnicodeError as error:
         why = f"its host name is not valid: {error}"
-    raise InvalidURI(redact_uri(uri), why)
+    raise InvalidURI(redact_invalid_uri(uri), why)
 
 
 def _percent_encode(text: str) -> str:

@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cerrno>
 #include <cmath>
 #include <functional>
 #include <mutex>
@@ -598,6 +599,59 @@ TEST_CASE("feed: an endpoint that stops ends feeds in whichever state") {
 }
 
 // --- user code that takes part
+
+TEST_CASE("feed: user code that does not answer in time is an attempt that failed") {
+    wspool::endpoint_c endpoint;
+    const std::string refused = "ws://127.0.0.1:" + std::to_string(refused_port());
+    std::mutex mutex;
+    std::vector<wspool::attempt_source_c::prepared_t> prepared;
+    std::vector<wspool::attempt_source_c::judged_t> judged;
+    auto source = std::make_shared<scripted_source>();
+    auto options = reconnecting();
+    options.source = source;
+    options.open_timeout = 50ms;
+    SUBCASE("what makes it") {
+        source->prepare = [&](unsigned, auto answer) {
+            const std::lock_guard lock(mutex);
+            prepared.push_back(std::move(answer));
+        };
+        options.reconnect.max_attempts = 2;
+        const auto one = start_feed(endpoint, refused, options);
+        REQUIRE(one.log->wait("fail"));
+        CHECK(one.log->failure()->Code() == error_e::PREPARATION);
+        CHECK(one.log->failure()->System_code() == ETIMEDOUT);
+        CHECK(one.feed->Get_statistics().failed_attempts == 2);
+        const std::lock_guard lock(mutex);
+        for (const auto& answer : prepared) answer(nullptr, {refused, {}, {}, {}});
+    }
+    SUBCASE("what makes it, without open_timeout, when the feed is to be given up") {
+        source->prepare = [&](unsigned, auto answer) {
+            const std::lock_guard lock(mutex);
+            prepared.push_back(std::move(answer));
+        };
+        options.open_timeout = 0ms;
+        options.reconnect.give_up_after = 50ms;
+        const auto one = start_feed(endpoint, refused, options);
+        REQUIRE(one.log->wait("fail"));
+        CHECK(one.log->failure()->System_code() == ETIMEDOUT);
+        CHECK(one.feed->Get_statistics().failed_attempts == 1);
+    }
+    SUBCASE("what judges counts as if it were not there") {
+        source->judge = [&](const auto&, bool, bool, auto answer) {
+            const std::lock_guard lock(mutex);
+            judged.push_back(std::move(answer));
+        };
+        options.reconnect.max_attempts = 3;
+        const auto one = start_feed(endpoint, refused, options);
+        REQUIRE(one.log->wait("fail"));
+        CHECK(one.log->failure()->Code() == error_e::CONNECT);
+        CHECK(one.feed->Get_statistics().failed_attempts == 3);
+        const std::lock_guard lock(mutex);
+        CHECK(judged.size() == 2);
+        for (const auto& answer : judged) answer(false);
+    }
+    CHECK(endpoint.Stop(5s));
+}
 
 TEST_CASE(
     "feed: user code makes each attempt, from another thread, and its second answer is none") {

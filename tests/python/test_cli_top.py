@@ -136,7 +136,8 @@ class TestOnce:
     def test_file(self, feed, tmp_path):
         """@file has a URI a line."""
         name = tmp_path / "feeds.txt"
-        name.write_text(f"# ours\n{feed.uri}/a\n\n  {feed.uri}/b\n")
+        # Some editors put a byte order mark before it.
+        name.write_text(f"{feed.uri}/a\n\n # ours\n  {feed.uri}/b\n", encoding="utf-8-sig")
         done = run("--once", f"@{name}", feed.uri + "/c", "--endpoints", 1)
         rows = list(table(done.stdout))
         assert rows == [f"{feed.uri}/{letter}" for letter in "abc"] + ["3 feeds"]
@@ -176,6 +177,7 @@ class TestUsage:
             (["@nowhere.txt"], "nowhere.txt: No such file or directory"),
             (["@/dev/null"], "there is no URI to watch"),
             (["--interval", "0", DOWN], "must be at least 0.05"),
+            (["--interval", "inf", DOWN], "must be at most 86400"),
             (["--endpoints", "0", DOWN], "must be at least 1"),
             (["--endpoints", "5000", DOWN], "size must be in 1..4096"),
             (["--header", "x", DOWN], "must be 'Name: value'"),

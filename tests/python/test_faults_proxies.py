@@ -729,7 +729,7 @@ class TestEnvironment:
     def test_bad_one(self, server, monkeypatch):
         """It is said at once, without credentials."""
         monkeypatch.setenv("all_proxy", f"ftp://{USER}:{PASSWORD}@localhost")
-        with pytest.raises(ValueError, match="proxy must begin with") as caught:
+        with pytest.raises(ValueError, match="all_proxy must begin with") as caught:
             wspool.connect(server.uri)
         assert PASSWORD not in "".join(traceback.format_exception(caught.value))
 

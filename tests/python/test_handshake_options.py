@@ -7,6 +7,7 @@ import http
 import re
 import socket
 import threading
+import traceback
 
 import pytest
 from tests.support.echo_site import EchoSite
@@ -181,13 +182,52 @@ class TestCredentials:
 
     @pytest.mark.parametrize(
         "uri",
-        ["ws://me:secret@h:x/", "ws://secret@h/", "ws://me:secret%zz@h/", "ws://me:secret@/"],
+        [
+            *("ws://me:secret@h:x/", "ws://secret@h/", "ws://me:secret%zz@h/", "ws://me:secret@/"),
+            *("ws://me:pa/secret@h/", "ws://me:pa?secret@h/", "ws://me:pa#secret@h/"),
+            *("ws://me:pa secret@h/", "ws://me:secret@x@h:y/", "me:secret@h", "wss:/me:secret@h/"),
+            *("http://me:secret@h/", "ws://me:pa/secret@hö/", "ws://me:pa/\nsecret@h/"),
+        ],
     )
     def test_not_in_refusals(self, pool, uri):
         """Nor are they in an InvalidURI."""
         with pytest.raises(wspool.InvalidURI) as raised:
             pool[0].create_new_connection(uri)
         assert "secret" not in f"{raised.value} {raised.value!r}"
+
+
+class TestProxy:
+    @pytest.mark.parametrize("where", ["proxy", "all_proxy", "WSS_PROXY"])
+    @pytest.mark.parametrize(
+        ("rest", "why"),
+        [
+            (
+                "user:se/cret@h:1",
+                "its port is not a number up to 65535; a '/', '#' or '\\?' in the",
+            ),
+            ("user:se#cret@h:1", "its port is not a number"),
+            ("user:se?cret@h:1", "its port is not a number"),
+            ("user:secret@h:99999", "its port is not a number"),
+            ("user:12/secret@h:1", "of scheme, user, password, host and port only; a '/'"),
+            ("user:secret@[::1:1", "is not a URI"),
+            ("us\u2100er:secret@h:1", "is not a URI"),
+            ("user:secret@", "has no host"),
+        ],
+    )
+    def test_not_in_refusals(self, monkeypatch, where, rest, why):
+        """What is wrong with a proxy's URI is said without its password, and where it is from."""
+        options = {}
+        if where == "proxy":
+            options["proxy"] = f"http://{rest}"
+        else:
+            monkeypatch.setenv(where, f"http://{rest}")
+        with pytest.raises(ValueError, match=f"^{where} .*{why}") as raised:
+            wspool.connect("wss://nowhere.invalid/", **options)
+        told = "".join(traceback.format_exception(raised.value))
+        assert not any(
+            part in f"{raised.value}" for part in ("secret", "se/", "cret@", "'se'", "user:")
+        )
+        assert "During handling" not in told
 
 
 class TestHeaders:

@@ -58,6 +58,7 @@ PYTHON_LAYERS = [
     {"native"},
     {
         *(
+            "checking",
             "options",
             "reconnecting",
             "fields",

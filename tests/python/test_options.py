@@ -1,5 +1,6 @@
 """The options of a connection: what is accepted, and what bad input gets."""
 
+import functools
 import logging
 import math
 import ssl
@@ -9,6 +10,18 @@ import pytest
 
 import wspool
 from wspool import Options
+
+
+async def coroutine_function():
+    """What is awaited nowhere."""
+
+
+class Awaited:
+    """An object whose call makes a coroutine."""
+
+    async def __call__(self):
+        """Make it."""
+
 
 GOOD = [
     ("additional_headers", None, ()),
@@ -137,6 +150,11 @@ BAD = [
     ("max_queue_bytes", 0, ValueError),
     ("write_limit", -5, ValueError),
     ("logger", "wspool", TypeError),
+    *[
+        (name, value, TypeError)
+        for name in ("additional_headers", "on_connect", "subscriptions")
+        for value in (coroutine_function, functools.partial(coroutine_function), Awaited())
+    ],
 ]
 
 
@@ -161,6 +179,14 @@ class TestChecks:
         with pytest.raises(kind, match=name):
             endpoint.create_new_connection("ws://127.0.0.1:1/", **{name: value})
         assert len(endpoint.connections) == before
+
+    @pytest.mark.parametrize("name", ["fatal", "retry"])
+    def test_coroutine_functions_do_not_judge(self, name):
+        """A coroutine is true whatever it would say, so it is refused."""
+        for value in (coroutine_function, Awaited()):
+            with pytest.raises(TypeError, match=f"{name} must be an ordinary function"):
+                wspool.Reconnect(**{name: value})
+        assert getattr(wspool.Reconnect(**{name: ValueError}), name) is ValueError
 
     def test_unknown(self):
         """An unknown option is named, with one that was perhaps meant."""

@@ -1,6 +1,7 @@
 """EndpointPool and Endpoint."""
 
 import gc
+import math
 import os
 import signal
 import subprocess
@@ -300,6 +301,38 @@ class TestEndpoint:
         """A URI is a str."""
         with pytest.raises(TypeError, match="uri must be a str"):
             pool[0].create_new_connection(uri)
+
+    @pytest.mark.parametrize("name", ["on_open", "on_message", "on_event", "on_unmatched"])
+    def test_coroutine_functions(self, pool, name):
+        """Nobody would await what one returns, so it is refused as a callback and as a URI."""
+
+        async def callback(*_):
+            pass
+
+        before = pool[0].connections
+        with pytest.raises(TypeError, match=f"{name} must be an ordinary function"):
+            pool[0].create_new_connection("ws://127.0.0.1:1/", **{name: callback})
+        with pytest.raises(TypeError, match="uri must be an ordinary function"):
+            pool[0].create_new_connection(callback)
+        with pytest.raises(TypeError, match="uris must be an ordinary function"):
+            wspool.stream(callback, fields=wspool.Fields({"a": ("/a", "int64")}))
+        assert pool[0].connections == before
+
+    def test_events_need_on_event(self, pool):
+        """Without it nobody would be told of them."""
+        with pytest.raises(ValueError, match="events: give on_event"):
+            pool[0].create_new_connection("ws://127.0.0.1:1/", events=True)
+
+    @pytest.mark.parametrize("timeout", [True, "1", math.nan])
+    def test_bad_timeouts(self, timeout):
+        """What is no number of seconds is refused, and nothing is closed for it."""
+        with EndpointPool(1) as pool, wspool.testing.echo() as server:
+            connection = pool[0].create_new_connection(server.uri, proxy=None)
+            assert connection.opened.result(10) is Status.OPENED
+            for wait in (pool.close, pool[0].wait_for_closing_all, connection.wait_closed):
+                with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+                    wait(timeout)
+            assert connection.status is Status.OPENED
 
     @pytest.mark.parametrize("name", ["on_open", "on_message", "on_close", "on_fail", "on_error"])
     def test_callback_not_callable(self, pool, name):

@@ -369,3 +369,54 @@ def test_without_prometheus_client():
     assert last == (
         "ImportError: wspool.prometheus needs prometheus-client: pip install 'wspool[prometheus]'"
     )
+
+
+def wait_until(condition):
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.005)
+
+
+def test_a_label_function_that_raises(registry, pool, caplog):
+    """The other metrics are there, no counter falls, and it is logged once."""
+
+    def label(connection):
+        if "bad" in connection.uri:
+            raise KeyError("no label")
+        return "all"
+
+    name = "wspool_connection_messages_received_total"
+    labels = {"endpoint": "0", "uri": "all"}
+    with wspool.testing.replay(["x"] * 10, close_after=False) as server:
+        Collector(pool, registry=registry, per_connection=label)
+        first, second, bad = (
+            pool[0].create_new_connection(server.uri + path, proxy=None)
+            for path in ("/a", "/b", "/bad")
+        )
+        wait_until(lambda: pool[0].stats.messages_received == 30)
+        scrape = Scrape(registry)
+        assert scrape.get(name, **labels) == 20
+        assert scrape.get(name, endpoint="0", uri="") == 10
+        first.close()
+        first.wait_closed(SECONDS)
+        another = pool[0].create_new_connection(server.uri + "/bad", proxy=None)
+        wait_until(lambda: another.stats.messages_received == 10)
+        scrape = Scrape(registry)
+        assert scrape.get(name, **labels) == 20
+        assert scrape.get(name, endpoint="0", uri="") == 20
+        assert [one.status.name for one in (second, bad)] == ["OPENED"] * 2
+    assert caplog.text.count("per_connection raised") == 1
+
+
+def test_bad_registry():
+    """It is said at once, by a text."""
+    with pytest.raises(TypeError, match="registry must be a CollectorRegistry or None, not str"):
+        Collector(registry="x")
+
+    async def label(_):
+        return "x"
+
+    with pytest.raises(TypeError, match="per_connection must be an ordinary function"):
+        Collector(registry=CollectorRegistry(), per_connection=label)

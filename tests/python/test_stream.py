@@ -238,6 +238,13 @@ class TestBlocking:
             with pytest.raises((TypeError, ValueError), match="uris"):
                 wspool.stream(uris, fields=PRICES)
 
+    @pytest.mark.parametrize("timeout", [float("nan"), "1", True])
+    def test_bad_timeout(self, server, timeout):
+        """What is no number of seconds is refused."""
+        with wspool.stream(server.uri, fields=PRICES, **EASY) as batches:
+            with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+                batches.next(timeout)
+
     def test_bad_uri(self):
         """One that is none is raised on entering."""
         with pytest.raises(wspool.InvalidURI), wspool.stream("http://x/", fields=PRICES):
@@ -248,13 +255,16 @@ class TestBlocking:
         caplog.set_level(logging.DEBUG)
         with websockets_server(sending(TRADES[0], close=(1011,))) as uri:
             secret = uri.replace("//", "//user:pass@")
-            with wspool.stream(secret, fields=PRICES) as batches:
+            with wspool.stream(secret + "/?token=hidden", fields=PRICES) as batches:
                 batch = batches.next(PATIENCE)
                 assert "user" not in repr(batches)
                 with pytest.raises(wspool.ConnectionClosedError):
                     batches.next(PATIENCE)
-        assert batch["connection"].tolist() == [uri]
-        assert "pass" not in caplog.text
+        assert batch["connection"].tolist() == [uri + "/?token=hidden"]
+        ours = [one.getMessage() for one in caplog.records if one.name.startswith("wspool")]
+        assert any("ended with an error; one:" in one and f"{uri}/?..." in one for one in ours)
+        assert "pass" not in "".join(ours)
+        assert "hidden" not in "".join(ours)
 
     def test_compressed_and_tls(self):
         """Inflated messages and those over TLS are picked the same way."""
@@ -341,6 +351,40 @@ class TestArrow:
             assert reader.read_next_batch().num_rows == 1
             with pytest.raises(OSError, match="oops"):
                 reader.read_next_batch()
+
+    def test_ctrl_c(self):
+        """Ctrl-C is the reader's error, with a text, and leaving the block raises it again."""
+        program = (
+            "import os, signal, threading, pyarrow, wspool\n"
+            "from wspool.testing import sink\n"
+            "interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+            "def interrupted(self, timeout, wait=wspool.RecordStream._next):\n"
+            "    threading.Thread(target=interrupt).start()\n"
+            "    return wait(self, timeout)\n"
+            "wspool.RecordStream._next = interrupted\n"
+            "with sink() as server:\n"
+            "    fields = wspool.Fields({'a': ('/a', 'int64')})\n"
+            "    try:\n"
+            "        with wspool.stream(server.uri, fields=fields, proxy=None) as batches:\n"
+            "            reader = pyarrow.RecordBatchReader.from_stream(batches)\n"
+            "            try:\n"
+            "                reader.read_next_batch()\n"
+            "            except OSError as error:\n"
+            "                assert 'KeyboardInterrupt' in str(error), error\n"
+            "                print('error', flush=True)\n"
+            "                raise\n"
+            "    except KeyboardInterrupt as error:\n"
+            "        assert isinstance(error.__context__, OSError)\n"
+            "        print('interrupted', flush=True)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert (done.stdout, done.stderr) == ("error\ninterrupted\n", "")
 
     def test_one_schema(self, server):
         """Several fields have no common schema."""
@@ -448,6 +492,57 @@ class TestAsyncio:
         with websockets_server(sending("hello", TRADES[0], close=(1011, "oops"))) as uri:
             assert self.run(ended(uri)) == [0]
         assert left == ["hello"]
+
+    @pytest.mark.parametrize("leave", [False, True], ids=["close", "leave"])
+    def test_closed_while_a_task_takes(self, leave):
+        """A task that waits for a batch gets what came, and the end."""
+
+        async def main(uri):
+            taken = []
+
+            async def consume(batches):
+                async for batch in batches:
+                    taken.append(batch)
+
+            async with wspool.aio.stream(
+                [uri] * 2, fields=PRICES, max_delay=0.01, proxy=None
+            ) as batches:
+                task = asyncio.create_task(consume(batches))
+                deadline = time.monotonic() + PATIENCE
+                while sum(map(len, taken)) < 4:  # then it waits for more
+                    assert time.monotonic() < deadline
+                    await asyncio.sleep(0.001)
+                if not leave:
+                    await asyncio.wait_for(batches.close(), PATIENCE)
+            await asyncio.wait_for(task, PATIENCE)
+            return numbers_of(taken)
+
+        with websockets_server(sending(*TRADES[:2])) as uri:
+            assert sorted(self.run(main(uri))) == [0, 0, 1, 1]
+
+    def test_one_task_takes(self):
+        """A second one is told so, and the first goes on."""
+
+        async def main(uri):
+            async with wspool.aio.stream(uri, fields=PRICES, max_delay=0.01) as batches:
+                task = asyncio.create_task(batches.next())
+                await asyncio.sleep(0)
+                with pytest.raises(wspool.ConcurrencyError, match="another task"):
+                    await batches.next()
+                with pytest.raises(wspool.ConcurrencyError):
+                    async for _ in batches:
+                        pass
+                batches.connections[0].send("go")
+                return (await task)["n"].tolist()
+
+        def on_demand(connection):
+            connection.recv()
+            connection.send(TRADES[7])
+            for _ in connection:
+                pass
+
+        with websockets_server(on_demand) as uri:
+            assert self.run(main(uri)) == [7]
 
     def test_leaving_early(self, server):
         """Leaving the block closes, and what had come can be taken."""

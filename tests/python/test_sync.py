@@ -1,5 +1,6 @@
 """The blocking API, against servers of others."""
 
+import asyncio
 import gc
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from tests.support.pull_servers import (
 )
 
 import wspool
+import wspool.aio
+import wspool.connection_info
 import wspool.testing
 from wspool import Status
 
@@ -434,3 +437,51 @@ def test_iterator_in_a_cycle():
         gc.collect()
         assert alive() is None
         assert server.wait_idle(PATIENCE)
+
+
+def connections():
+    """Count the connections that the collector knows of."""
+    return sum(isinstance(one, wspool.connection_info.ConnectionInfo) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("make", ["sync", "asyncio", "stream"])
+def test_a_failed_connect_leaves_no_cycle(make):
+    """What could not be opened is gone with its exception, without the collector."""
+    fields = wspool.Fields({"a": ("/a", "int64")})
+    uri = "ws://127.0.0.1:1/"
+
+    async def awaited():
+        with pytest.raises(ConnectionRefusedError):
+            await wspool.aio.connect(uri, proxy=None)
+
+    def attempt():
+        if make == "asyncio":
+            asyncio.run(awaited())
+            return
+        with pytest.raises(ConnectionRefusedError):
+            if make == "sync":
+                wspool.connect(uri, proxy=None)
+            else:
+                with wspool.stream(uri, fields=fields, proxy=None):
+                    pass
+
+    attempt()
+    gc.collect()
+    gc.disable()
+    try:
+        before = connections()
+        for _ in range(5):
+            attempt()
+        wait_until(lambda: connections() == before)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("timeout", [True, "1", float("nan")])
+def test_bad_timeouts(timeout):
+    """What is no number of seconds is refused, and not taken for one."""
+    with wspool.testing.echo() as server, wspool.connect(server.uri) as ws:
+        pong = ws.ping()
+        for wait in (ws.wait_closed, pong.wait, pong.result):
+            with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+                wait(timeout)

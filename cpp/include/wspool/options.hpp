@@ -105,7 +105,7 @@ struct options_t {
     /// Where the connection tells what happens to it; null: nowhere.
     std::shared_ptr<log_c> log;
 
-    milliseconds open_timeout{10'000};   ///< name look-up, TCP, TLS and handshake together
+    milliseconds open_timeout{10'000};   ///< user code, look-up, TCP, TLS and handshake together
     milliseconds close_timeout{10'000};  ///< for the peer's close frame and the TCP end
     milliseconds ping_interval{20'000};  ///< between keepalive pings
     milliseconds ping_timeout{20'000};   ///< without any byte from the peer after a ping

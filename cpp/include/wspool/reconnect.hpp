@@ -40,7 +40,9 @@ struct attempt_t {
 /// User code that takes part in reconnecting.
 ///
 /// Thread rules: called on threads of the library for it, several at once, so it may take its time;
-/// `answer` may be called from any thread, once, also later.
+/// `answer` may be called from any thread, once, also later. After `open_timeout`, or when
+/// `give_up_after` has passed, an answer counts for nothing: the attempt has failed then with
+/// PREPARATION and ETIMEDOUT, and what is done by default is done.
 class WSPOOL_API attempt_source_c {
 public:
     /// What the attempt is made with, or the error that stands for an attempt that failed.

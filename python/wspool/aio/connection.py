@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import time
 from asyncio import get_running_loop
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from wspool import native
+from wspool.checking import check_timeout
 from wspool.connection_info import check_close_code, check_str, control_payload
 from wspool.exceptions import ConnectionClosed, ConnectionClosedOK
 from wspool.pull import (
@@ -301,6 +301,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             TypeError: If message is none of these; a mapping is not taken for an iterable.
             ValueError: If text is True and message is not UTF-8.
         """
@@ -375,6 +376,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             ConcurrencyError: If a ping with the same data has not been answered yet.
             ValueError: If data is too long.
         """
@@ -404,6 +406,7 @@ class ClientConnection(PullConnection, native.AsyncPullConnection):
 
         Raises:
             ConnectionClosed: If the connection has ended or is closing.
+            InvalidState: If it is a feed that is not connected at the moment.
             ValueError: If data is too long.
         """
         self._check_loop()
@@ -453,7 +456,7 @@ class _Answer:
         if not self.future.done():
             round_trip = self.pong.round_trip
             if round_trip is None:
-                self.future.set_exception(self._connection.closed_exception())
+                self.future.set_exception(self._connection.lost_ping(self.pong))
                 self.future.exception()  # retrieved: not everybody waits for a pong
             else:
                 self.future.set_result(round_trip)
@@ -466,9 +469,7 @@ def _finish(waiter: asyncio.Future[None]) -> None:
 
 
 def _deadline(timeout: float) -> float:
-    # A bool is meant for the next parameter, decode, which comes first in other libraries.
-    if isinstance(timeout, bool) or math.isnan(timeout):
-        raise TypeError("timeout must be a number of seconds or None; name decode= if you mean it")
+    check_timeout("timeout", timeout)
     return time.monotonic() + timeout
 
 

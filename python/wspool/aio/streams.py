@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wspool import native
-from wspool.exceptions import ConnectionClosedOK
+from wspool.exceptions import ConcurrencyError, ConnectionClosedOK
 from wspool.stream_base import OnUnmatched, StreamBase, StreamOptions
 
 from .watcher import Watcher
@@ -34,12 +34,19 @@ class RecordStream(StreamBase):
     Entering the ``async with`` block connects, and waits until all connections are open. Leaving
     it closes them. The iteration ends as that of ``wspool.stream``.
 
-    Thread safety: the event loop's thread.
+    Thread safety: the event loop's thread, and one task at a time takes batches; another may
+    close it.
     """
 
     _name = "wspool.aio.RecordStream"
 
-    _waiter: asyncio.Future[None] | None = None
+    #: A task takes batches.
+    _taking = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Who waits for anything; all look for themselves when something has happened.
+        self._waiters: set[asyncio.Future[None]] = set()
 
     async def __aenter__(self) -> Self:
         watcher = Watcher.of(asyncio.get_running_loop())
@@ -79,6 +86,7 @@ class RecordStream(StreamBase):
 
         Raises:
             ConnectionClosed: If all connections have ended and every row was handed out.
+            ConcurrencyError: If another task is taking batches.
         """
         batch = await self._next()
         if batch is None:
@@ -88,32 +96,41 @@ class RecordStream(StreamBase):
     async def _next(self) -> native.RecordBatch | None:
         """Return the next native batch; None when there will be none."""
         stream = self._started()
-        while True:
-            batch, is_end = stream.take()
-            self._report()
-            if batch is not None:
-                await asyncio.sleep(0)  # a firehose leaves other tasks their turn
-                return batch
-            if is_end:
-                return None
-            await self._wait(_TAKABLE, stream.due_in())
+        if self._taking:
+            raise ConcurrencyError("another task is taking batches of this stream already")
+        self._taking = True
+        try:
+            while True:
+                batch, is_end = stream.take()
+                self._report()
+                if batch is not None:
+                    await asyncio.sleep(0)  # a firehose leaves other tasks their turn
+                    return batch
+                if is_end:
+                    return None
+                await self._wait(_TAKABLE, stream.due_in())
+        finally:
+            self._taking = False
 
     async def _wait(self, change: int, timeout: float | None = None) -> None:
         """Wait until something has changed, for ``timeout`` seconds at the most.
 
         Returns at once if it is so already.
         """
-        self._waiter = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
         try:
             if self._started().arm(change):
-                await asyncio.wait([self._waiter], timeout=timeout)
+                await asyncio.wait([waiter], timeout=timeout)
         finally:
-            self._waiter = None
+            self._waiters.discard(waiter)
 
     def on_ready(self) -> bool:
         """Look what has become ready; the loop's watcher calls it."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        while self._waiters:
+            waiter = self._waiters.pop()
+            if not waiter.done():
+                waiter.set_result(None)
         return not self._started().is_over()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -104,11 +105,15 @@ def _header(text: str) -> tuple[str, str]:
     return name, value.strip()
 
 
-def _number(kind: type[int | float], least: float) -> Callable[[str], float]:
+def _number(
+    kind: type[int | float], least: float, most: float = math.inf
+) -> Callable[[str], float]:
     def convert(text: str) -> float:
         value = kind(text)
         if not value >= least:
             raise argparse.ArgumentTypeError(f"must be at least {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}")
         return value
 
     convert.__name__ = "number"  # what argparse calls it
@@ -174,7 +179,7 @@ def _add_top(parser: argparse.ArgumentParser) -> None:
         "open; may be repeated")  # fmt: skip
     add("--header", action="append", type=_header, metavar="'NAME: VALUE'",
         help="further header of the opening request; may be repeated")  # fmt: skip
-    add("--interval", type=_number(float, 0.05), default=1.0, metavar="SECONDS",
+    add("--interval", type=_number(float, 0.05, 86400), default=1.0, metavar="SECONDS",
         help="between two looks (%(default)g)")  # fmt: skip
     add("--once", action="store_true", help="print one table of plain text after the interval, "
         "and end")  # fmt: skip
@@ -195,7 +200,7 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
         "ws:// or wss:// URI to receive from")  # fmt: skip
     add("-n", dest="count", type=_number(int, 1), default=1000, metavar="COUNT",
         help="messages to look at (%(default)d)")  # fmt: skip
-    add("--seconds", type=_number(float, 0.001), default=10.0,
+    add("--seconds", type=_number(float, 0.001, 86400), default=10.0,
         help="to receive from a URI at the most (%(default)g)")  # fmt: skip
     add("--send", action="append", metavar="TEXT", help="message to send first, such as a "
         "subscription; may be repeated")  # fmt: skip

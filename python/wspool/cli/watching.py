@@ -60,7 +60,7 @@ def _uris(arguments: argparse.Namespace) -> list[tuple[str, str]]:
             continue
         name = argument[1:]
         try:
-            lines = Path(name).read_text(encoding="utf-8").splitlines()
+            lines = Path(name).read_text(encoding="utf-8-sig").splitlines()
         except OSError as problem:
             raise ValueError(f"{name}: {reason(problem)}") from None
         except UnicodeDecodeError:

@@ -149,8 +149,8 @@ class TestLife:
     def test_dropped(self, client):
         """A connection that is dropped unclosed warns, and ends."""
         with wspool.testing.echo() as server:
-            ws = client.connect(server.uri)
-            with pytest.warns(ResourceWarning, match="unclosed connection.*OPENED"):
+            ws = client.connect(server.uri + "/a?token=secret")
+            with pytest.warns(ResourceWarning, match=r"unclosed connection.*/a\?\.\.\. OPENED"):
                 del ws
             assert server.wait_idle(PATIENCE)
 

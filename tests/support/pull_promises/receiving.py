@@ -66,9 +66,9 @@ class TestRecv:
     def test_bad_timeout(self, client, timeout):
         """What is no number of seconds is refused."""
         with websockets_server(sending()) as uri, client.connect(uri) as ws:
-            with pytest.raises(TypeError):
+            with pytest.raises(TypeError, match="timeout must be a number of seconds"):
                 ws.recv(timeout)
-            with pytest.raises(TypeError):
+            with pytest.raises(TypeError, match="timeout must be a number of seconds"):
                 ws.recv_many(timeout=timeout)
 
     @pytest.mark.parametrize("timeout", [True, math.nan, "1"])
