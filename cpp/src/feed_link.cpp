@@ -343,6 +343,7 @@ void feed_link::On_open(metadata_c& /*connection*/) noexcept {
     acknowledgements_.begin();
     state_ = state_e::SUBSCRIBING;
     subscribe();
+    if (state_ == state_e::FAILING) return;
     if (acknowledgements_.are_complete()) return become_ready();
     const auto timeout = feed_->options().open_timeout;
     if (timeout.count() <= 0) return;
@@ -356,11 +357,20 @@ void feed_link::On_open(metadata_c& /*connection*/) noexcept {
 }
 
 void feed_link::subscribe() {
-    for (const outgoing_t& message : subscriptions_) {
-        // At most write_bound of them; the error would be that of a connection that has ended.
-        session_->Send(message.payload, message.is_text, nanoseconds(0));
+    const auto all = std::exchange(subscriptions_, {});
+    for (const outgoing_t& message : all) {
+        // However many there are: the link's readiness says that the peer gets them all.
+        if (auto error = session_->send_beyond_bound(message.payload, message.is_text)) {
+            return fail_attempt(*error);
+        }
     }
-    subscriptions_.clear();
+}
+
+/// Not at once: the session is in the middle of opening, or of handing out what it has read, and
+/// would hand it out again before it ends.
+void feed_link::fail_attempt(const error_c& error) {
+    state_ = state_e::FAILING;
+    feed_->loop().post([failed = session_, error] { failed->give_up(error); });
 }
 
 void feed_link::become_ready() {
@@ -420,14 +430,10 @@ sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* st
     if (held_.size() <= bound.messages && held_bytes_ <= bound.bytes) return verdict_e::GO_ON;
     // For the old link's end everything is kept by stopping to read, as for a slow consumer.
     if (state_ == state_e::HOLDING) return verdict_e::PAUSE;
-    // Not at once: the session is in the middle of handing out what it has read, and would hand it
-    // out again before it ends.
-    state_ = state_e::FAILING;
-    feed_->loop().post([full = session_] {
-        full->give_up(error_c(error_e::QUEUE_FULL,
-                              "no acknowledgement of the subscriptions came before the queue's "
-                              "bound was reached"));
-    });
+    fail_attempt(
+        error_c(error_e::QUEUE_FULL,
+                "no acknowledgement of the subscriptions came before the queue's bound was "
+                "reached"));
     return verdict_e::GO_ON;
 }
 

@@ -71,7 +71,7 @@ private:
         PREPARING,    // for user code
         CONNECTING,   // session_ is not open
         SUBSCRIBING,  // it is open, acknowledgements are missing
-        FAILING,      // and there is no room to wait for them; it is given up
+        FAILING,      // they cannot be sent, or there is no room to wait; it is given up
         HOLDING,      // it is ready, its predecessor has not ended
         READY,
         ENDED,
@@ -90,6 +90,7 @@ private:
     void again(const error_c& error);
     void finish();
     void subscribe();
+    void fail_attempt(const error_c& error);
     void become_ready();
     void go_live();
     void hand_on_held();

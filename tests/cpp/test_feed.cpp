@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <mutex>
@@ -405,6 +406,46 @@ TEST_CASE(
     }
     expected.insert(expected.end(), {"closed 2 1000", "close 1000"});
     CHECK(log->items() == expected);
+}
+
+TEST_CASE("feed: all subscriptions are sent, however small the write bound is") {
+    // A link that is ready without some of them would be silent about these for ever.
+    constexpr int count = 1000;
+    std::atomic<int> in_order{0};
+    raw_server server([&](raw_peer& peer, int) {
+        if (!peer.upgrade()) return;
+        received_frame_t frame;
+        for (int i = 0; i < count && peer.read_until(1, frame); ++i) {
+            if (frame.payload == std::to_string(i) + std::string(100, '.')) ++in_order;
+        }
+        peer.end_in_order();
+    });
+    options_t options;
+    options.write_bound = std::size_t{64} * 1024;
+    options.deflate.enabled = false;
+    for (int i = 0; i < count; ++i) {
+        options.subscriptions.push_back({std::to_string(i) + std::string(100, '.'), true});
+    }
+    wspool::endpoint_c endpoint;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    CHECK(log->wait("opened 1"));
+    CHECK(comes_true([&] { return in_order == count; }));
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
+}
+
+TEST_CASE("feed: a subscription that cannot be sent fails the attempt") {
+    // As text that is none.
+    raw_server server([&](raw_peer& peer, int) {
+        if (peer.upgrade()) peer.read_eof();
+    });
+    options_t options;
+    options.subscriptions = {{"one", true}, {"\xFF", true}};
+    wspool::endpoint_c endpoint;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(feed->Wait_closed(patience));
+    CHECK(log->items() == strings{"fail"});
+    CHECK(log->failure()->Code() == error_e::INVALID_ARGUMENT);
 }
 
 TEST_CASE("feed: acknowledgements behind more than the queue holds fail the attempt") {
