@@ -38,9 +38,9 @@ std::int64_t attempt_gate::ask(const std::string& host, std::int64_t now) {
         if (now < one.next) return one.next - now;
         if (one.under_way >= one.window) return look_again;
         // Those that may be under way together are not spaced: each is as good as proven.
-        if (one.window == 1) one.next = now + interval;
+        if (one.asked + one.under_way + 1 >= one.window) one.next = now + interval;
     }
-    ++one.under_way;
+    ++one.asked;
     return 0;
 }
 
@@ -53,9 +53,17 @@ std::int64_t attempt_gate::look(const std::string& host, std::int64_t now) {
         {0, one.held_until - now, one.failing ? one.next - now : std::int64_t{0}});
 }
 
-void attempt_gate::enter(const std::string& host) {
+void attempt_gate::enter(const std::string& host, bool has_asked) {
     const std::lock_guard lock(mutex_);
-    ++hosts_[host].under_way;
+    host_t& one = hosts_[host];
+    if (has_asked && one.asked > 0) --one.asked;
+    ++one.under_way;
+}
+
+void attempt_gate::withdraw(const std::string& host) {
+    const std::lock_guard lock(mutex_);
+    host_t& one = hosts_[host];
+    if (one.asked > 0) --one.asked;
 }
 
 void attempt_gate::settled(const std::string& host, outcome_e outcome, std::int64_t now) {
@@ -69,7 +77,8 @@ void attempt_gate::settled(const std::string& host, outcome_e outcome, std::int6
     } else if (outcome == outcome_e::PROVEN && one.failing) {
         one.window *= 2;
         one.next = 0;
-        if (one.window >= healthy_from) one = {false, 1, one.under_way, 0, one.held_until};
+        if (one.window >= healthy_from)
+            one = {false, 1, one.asked, one.under_way, 0, one.held_until};
     }
     if (hosts_.size() > many_hosts) forget_idle(now);
 }
@@ -84,7 +93,7 @@ void attempt_gate::hold(const std::string& host, std::int64_t duration, std::int
 void attempt_gate::forget_idle(std::int64_t now) {
     for (auto host = hosts_.begin(); host != hosts_.end();) {
         const host_t& one = host->second;
-        const bool idle = one.under_way == 0 && now >= one.held_until &&
+        const bool idle = one.asked == 0 && one.under_way == 0 && now >= one.held_until &&
                           (!one.failing || now > one.next + 100 * interval);
         host = idle ? hosts_.erase(host) : std::next(host);
     }

@@ -129,7 +129,7 @@ void feed_link::ask_gate() {
             const double later = 1 + 0.2 * random_source::This_thread()() / 4294967296.0;
             return wait(static_cast<std::int64_t>(static_cast<double>(wait_for) * later));
         }
-        at_gate_ = true;
+        place_ = place_e::ASKED;
     }
     prepare();
 }
@@ -152,9 +152,9 @@ void feed_link::connect(const attempt_t& attempt) {
         settle_gate(attempt_gate::outcome_e::UNKNOWN);
         host_ = host;
     }
-    if (!at_gate_ && !host_.empty()) {
-        attempt_gate::of_process().enter(host_);
-        at_gate_ = true;
+    if (!host_.empty()) {
+        attempt_gate::of_process().enter(host_, place_ == place_e::ASKED);
+        place_ = place_e::UNDER_WAY;
     }
     state_ = state_e::CONNECTING;
     began_ = runtime::steady_now();
@@ -168,8 +168,10 @@ void feed_link::connect(const attempt_t& attempt) {
 
 void feed_link::settle_gate(attempt_gate::outcome_e outcome) {
     proof_.cancel();
-    if (!std::exchange(at_gate_, false)) return;
-    attempt_gate::of_process().settled(host_, outcome, runtime::steady_now());
+    auto& gate = attempt_gate::of_process();
+    const place_e place = std::exchange(place_, place_e::NONE);
+    if (place == place_e::ASKED) gate.withdraw(host_);
+    if (place == place_e::UNDER_WAY) gate.settled(host_, outcome, runtime::steady_now());
 }
 
 /// An attempt that has stayed open for a while counts for the host.

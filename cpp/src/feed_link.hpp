@@ -128,8 +128,8 @@ private:
     std::int64_t down_since_ = runtime::steady_now();
     std::int64_t ready_ns_ = 0;
     unsigned ready_attempts_ = 0;
-    bool at_gate_ = false;  // an attempt is not settled
-    unsigned asked_ = 0;    // of user code; tells an answer that comes too late
+    enum class place_e { NONE, ASKED, UNDER_WAY } place_ = place_e::NONE;  // at the gate
+    unsigned asked_ = 0;  // of user code; tells an answer that comes too late
 };
 
 }  // namespace wspool::detail

@@ -715,6 +715,29 @@ TEST_CASE("feed: user code that throws is an attempt that failed, or no judgemen
     CHECK(other->Wait_closed(patience));
 }
 
+TEST_CASE("feed: user code that hangs stops no other feed of its host") {
+    // It was let through by the gate, and answers when it likes.
+    const std::string refused = "ws://127.0.0.1:" + std::to_string(refused_port());
+    signal_t hangs;
+    wspool::attempt_source_c::prepared_t never_called;
+    auto source = std::make_shared<scripted_source>();
+    source->prepare = [&](unsigned attempt, auto answer) {
+        if (attempt == 1) return answer(nullptr, {refused, {}, {}, {}});
+        never_called = std::move(answer);
+        hangs.set();
+    };
+    auto hanging = reconnecting();
+    hanging.source = source;
+    wspool::endpoint_c endpoint;
+    const auto one = start_feed(endpoint, refused, hanging);
+    REQUIRE(hangs.wait());
+    const auto other = start_feed(endpoint, refused, reconnecting());
+    CHECK(comes_true([&] { return other.feed->Get_statistics().failed_attempts >= 2; }));
+    CHECK(one.feed->Get_statistics().failed_attempts == 1);
+    CHECK(endpoint.Stop(5s));
+    never_called = nullptr;
+}
+
 TEST_CASE("feed: user code judges what is tried again") {
     // Against the default, both ways.
     raw_server server([](raw_peer& peer, int number) {
