@@ -152,20 +152,22 @@ void feed_link::connect(const attempt_t& attempt) {
         settle_gate(attempt_gate::outcome_e::UNKNOWN);
         host_ = host;
     }
-    if (!host_.empty()) {
-        attempt_gate::of_process().enter(host_, place_ == place_e::ASKED);
-        place_ = place_e::UNDER_WAY;
-    }
     state_ = state_e::CONNECTING;
     began_ = runtime::steady_now();
     subscriptions_ = attempt.subscriptions;
     if (auto error = feed_->make_session(attempt, shared_from_this(), session_)) {
         return attempt_failed(*error, nullptr);
     }
+    // What could not be made until here says nothing about the host.
+    if (!host_.empty()) {
+        attempt_gate::of_process().enter(host_, place_ == place_e::ASKED);
+        place_ = place_e::UNDER_WAY;
+    }
     feed_->connecting(session_);
     session_->start();
 }
 
+/// The outcome is that of an attempt that connected; another one had none.
 void feed_link::settle_gate(attempt_gate::outcome_e outcome) {
     proof_.cancel();
     auto& gate = attempt_gate::of_process();
@@ -199,7 +201,7 @@ void feed_link::watch_age(std::chrono::milliseconds after) {
 }
 
 void feed_link::attempt_failed(const error_c& error, const session* attempt) {
-    settle_gate(attempt_gate::outcome_e::FAILED);
+    settle_gate(attempt_gate::outcome_e::UNKNOWN);  // it did not connect
     feed_->failed(attempt, error);
     ++failures_;
     decide(error, false, feed_->has_been_open() || may_be_mended(error));
@@ -363,6 +365,7 @@ void feed_link::subscribe() {
     for (const outgoing_t& message : all) {
         // However many there are: the link's readiness says that the peer gets them all.
         if (auto error = session_->send_beyond_bound(message.payload, message.is_text)) {
+            settle_gate(attempt_gate::outcome_e::UNKNOWN);
             return fail_attempt(*error);
         }
     }

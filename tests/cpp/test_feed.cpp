@@ -715,6 +715,34 @@ TEST_CASE("feed: user code that throws is an attempt that failed, or no judgemen
     CHECK(other->Wait_closed(patience));
 }
 
+TEST_CASE("feed: attempts that user code fails say nothing about the host") {
+    // It was never asked; others need not wait for it.
+    raw_server healthy([](raw_peer& peer, int) { peer.read_eof(); });
+    auto source = std::make_shared<scripted_source>();
+    SUBCASE("as it makes none") {
+        source->prepare = [](unsigned, const auto& answer) {
+            answer(std::make_unique<wspool::error_c>(error_e::PREPARATION, "no token"), {});
+        };
+    }
+    SUBCASE("as what it makes is not allowed") {
+        source->prepare = [&](unsigned, const auto& answer) {
+            answer(nullptr, {healthy.uri(), {{"bad name", "x"}}, {}, {}});
+        };
+        source->judge = [](const auto&, bool, bool, const auto& answer) { answer(true); };
+    }
+    auto options = reconnecting();
+    options.source = source;
+    options.reconnect.max_attempts = 3;
+    wspool::endpoint_c endpoint;
+    auto [log, feed] = start_feed(endpoint, healthy.uri(), options);
+    REQUIRE(feed->Wait_closed(patience));
+    CHECK(feed->Get_statistics().failed_attempts == 3);
+    auto& gate = wspool::detail::attempt_gate::of_process();
+    const std::string host = healthy.uri().substr(5);
+    for (int i = 0; i < 3; ++i) CHECK(gate.ask(host, wspool::runtime::steady_now()) == 0);
+    CHECK(healthy.count() == 0);
+}
+
 TEST_CASE("feed: user code that hangs stops no other feed of its host") {
     // It was let through by the gate, and answers when it likes.
     const std::string refused = "ws://127.0.0.1:" + std::to_string(refused_port());
