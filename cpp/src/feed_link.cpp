@@ -390,8 +390,12 @@ void feed_link::become_ready() {
 
 void feed_link::take_over() {
     succeeded_ = true;
-    // Where acknowledgements are missing, it is ready when they have come.
-    if (state_ == state_e::HOLDING) go_live();
+    if (state_ == state_e::HOLDING) return go_live();
+    // Where acknowledgements are missing, it is ready when they have come. What failed while the
+    // old connection was open was no outage: that begins now.
+    failures_ = 0;
+    down_since_ = runtime::steady_now();
+    if (state_ == state_e::WAITING) wait(next_delay());
 }
 
 void feed_link::go_live() {

@@ -214,6 +214,45 @@ TEST_CASE("replacement: a successor waits at the gate of a host that is in troub
     REQUIRE(feed->Wait_closed(patience));
 }
 
+TEST_CASE("replacement: what failed while the old connection was open does not end the feed") {
+    // Its outage begins when the old one is lost, and so do the attempts that count, the time, and
+    // the delays.
+    struct server_t {
+        std::atomic<int> refused{0};
+        raw_server server{[this](raw_peer& peer, int number) {
+            if (number == 0) {
+                if (!peer.upgrade()) return;
+                CHECK(comes_true([&] { return refused == 2; }));
+                return peer.reset();
+            }
+            if (number < 4) {
+                peer.read_request();
+                peer.reset();
+                ++refused;
+                return;
+            }
+            if (peer.upgrade()) peer.end_in_order();
+        }};
+    };
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.replace_after = 100ms;
+    options.reconnect.max_attempts = 3;
+    server_t for_attempts;
+    const auto counting = start_feed(endpoint, for_attempts.server.uri(), options);
+    options.reconnect.max_attempts = 0;
+    options.reconnect.give_up_after = 2'500ms;
+    server_t for_time;
+    const auto timing = start_feed(endpoint, for_time.server.uri(), options);
+    for (const auto& one : {counting, timing}) {
+        CHECK(comes_true(
+            [&] { return one.log->count_of("opened") == 2 || one.feed->Wait_closed(0s); }));
+        CHECK(one.log->count_of("opened") == 2);
+        one.feed->Close();
+        CHECK(one.feed->Wait_closed(patience));
+    }
+}
+
 TEST_CASE("replacement: a feed that is closed while its successor is on its way ends both") {
     // And says that it was closed, not that an attempt failed.
     signal_t asked;
