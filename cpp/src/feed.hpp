@@ -142,7 +142,8 @@ private:
     [[nodiscard]] error_ptr not_open() const;
     sink_c::verdict_e hand_to_listener(const message_view_t* messages, std::size_t count,
                                        bool in_block);
-    sink_c::verdict_e noted(sink_c::verdict_e verdict);
+    sink_c::verdict_e noted(sink_c::verdict_e verdict, std::int64_t received_ns);
+    void fail_for_full_queue(std::int64_t since_ns);
 
     const std::string uri_;  // as given, for attempts
     const std::shared_ptr<const tls_context_c> tls_;
@@ -154,8 +155,10 @@ private:
     std::shared_ptr<feed_link> successor_;  // one of links_
     std::weak_ptr<feed_link> replaced_;     // by the successor
     bool retire_when_resumed_ = false;
-    bool is_full_ = false;           // the sink has said PAUSE
-    std::uint32_t retired_for_ = 0;  // generation of the successor for which it was closed
+    bool is_full_ = false;            // the sink has said PAUSE
+    std::int64_t deaf_since_ns_ = 0;  // the sink has said FAIL, and some are not closed; else 0
+    std::vector<event_t> unheard_;    // meanwhile
+    std::uint32_t retired_for_ = 0;   // generation of the successor for which it was closed
     std::unique_ptr<first_arrivals> arrivals_;
     phase_e phase_ = phase_e::RUNNING;
     std::uint32_t generations_ = 0;

@@ -326,6 +326,18 @@ sink_c::verdict_e feed_link::bounded(verdict_e verdict, std::size_t bytes) {
     return verdict;
 }
 
+void feed_link::fail_for_full_queue() {
+    if (state_ == state_e::ENDED) return;
+    has_no_room_ = true;
+    if (state_ == state_e::READY) return session_->fail_for_full_queue();
+    const error_c error(error_e::QUEUE_FULL, "the receive queue is full");
+    if (session_) return session_->give_up(error);
+    timer_.cancel();
+    settle_gate(attempt_gate::outcome_e::UNKNOWN);
+    has_no_room_ = false;
+    decide(error, false, false);
+}
+
 void feed_link::pause_reading() {
     if (session_) session_->pause_reading();
 }
@@ -499,6 +511,7 @@ void feed_link::On_end() noexcept {
     timer_.cancel();
     held_.clear();
     held_bytes_ = 0;
+    const bool has_no_room = std::exchange(has_no_room_, false);
     settle_gate(must_end_ ? attempt_gate::outcome_e::UNKNOWN : attempt_gate::outcome_e::FAILED);
     honour_retry_after(*ended);
     const auto stated = ended->Get_error();
@@ -510,7 +523,8 @@ void feed_link::On_end() noexcept {
     if (!was_ready) {
         feed_->failed(ended.get(), error);
         ++failures_;
-        return decide(error, false, feed_->has_been_open() || may_be_mended(error));
+        return decide(error, false,
+                      !has_no_room && (feed_->has_been_open() || may_be_mended(error)));
     }
     down_since_ = runtime::steady_now();
     const std::int64_t open_for = down_since_ - ready_at_;
@@ -519,7 +533,7 @@ void feed_link::On_end() noexcept {
     if (feed_->is_being_replaced(*this)) must_end_ = true;
     feed_->lost(*this, *ended);
     if (state_ == state_e::ENDED) return;
-    decide(error, true, error.Code() != error_e::QUEUE_FULL);
+    decide(error, true, !has_no_room && error.Code() != error_e::QUEUE_FULL);
 }
 
 }  // namespace wspool::detail

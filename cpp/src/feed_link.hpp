@@ -38,6 +38,8 @@ public:
     void retire();
     /// The old link has ended: hands on what was held back.
     void take_over();
+    /// The sink has no room and wants no more, of no connection.
+    void fail_for_full_queue();
     void pause_reading();
     void resume_reading();
 
@@ -111,6 +113,7 @@ private:
     bool succeeded_ = false;  // or is no successor
     bool has_been_ready_ = false;
     bool is_cut_ = false;
+    bool has_no_room_ = false;  // it ends for the sink's sake
     std::size_t surplus_ = 0;   // bytes that a retired connection brought and there was no room for
     asio::steady_timer timer_;  // the delay, then the acknowledgements' deadline, then the age
     asio::steady_timer proof_;  // until the attempt counts as proven

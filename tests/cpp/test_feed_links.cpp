@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <memory>
@@ -15,9 +16,11 @@
 #include "support/feed_log.hpp"
 #include "support/frames.hpp"
 #include "support/raw_server.hpp"
+#include "wspool/message_queue.hpp"
 
 using namespace wspool_test;
 using wspool::error_e;
+using wspool::message_queue_c;
 using wspool::options_t;
 using status_e = wspool::metadata_c::status_e;
 using strings = std::vector<std::string>;
@@ -34,6 +37,24 @@ wspool::acknowledgement_t containing(std::string text) {
     one.contains = std::move(text);
     return one;
 }
+
+/// Judges what ended for want of room.
+class judging_source : public wspool::attempt_source_c {
+public:
+    std::atomic<bool> answer{false};
+    std::atomic<int> asked{0};
+
+    [[nodiscard]] bool Prepares() const noexcept override { return false; }
+    [[nodiscard]] bool Judges() const noexcept override { return true; }
+    void Prepare(unsigned /*attempt*/, prepared_t /*answer*/) override {}
+    void Judge(wspool::metadata_c& /*connection*/, const wspool::error_c& error, bool /*was_open*/,
+               bool by_default, judged_t tell) override {
+        if (error.Code() != error_e::QUEUE_FULL) return tell(by_default);
+        CHECK_FALSE(by_default);
+        ++asked;
+        tell(answer);
+    }
+};
 
 /// What came of one generation, in order.
 strings of_generation(const strings& items, int generation) {
@@ -413,6 +434,66 @@ TEST_CASE("redundancy: each of the connections is replaced in its time") {
     CHECK(log->count_of("gap") == 0);
     feed->Close();
     REQUIRE(feed->Wait_closed(patience));
+}
+
+TEST_CASE("redundancy: a queue that has no room and may not drop ends all connections") {
+    // What the others bring after that would be missing without a word. User code may go on all the
+    // same, and gets a gap.
+    for (const bool goes_on : {false, true}) {
+        CAPTURE(goes_on);
+        signal_t are_open;
+        raw_server server([&](raw_peer& peer, int number) {
+            if (!peer.upgrade()) return;
+            if (number == 0 && are_open.wait()) {
+                for (int i = 0; i < 20; ++i) peer.send(numbered(i));
+            }
+            if (number > 1) peer.send(numbered(99));
+            peer.end_in_order();
+        });
+        auto source = std::make_shared<judging_source>();
+        source->answer = goes_on;
+        auto options = reconnecting();
+        options.redundancy = 2;
+        options.dedup = {"/u"};
+        options.source = source;
+        options.queue.messages = 8;  // events are among them
+        options.queue.overflow = wspool::overflow_e::FAIL;
+        const auto queue = std::make_shared<message_queue_c>(options.queue, nullptr, 0, true);
+        wspool::endpoint_c endpoint;
+        std::shared_ptr<wspool::metadata_c> feed;
+        REQUIRE(endpoint.Create_new_connection(server.uri(), queue, options, feed) == nullptr);
+        REQUIRE(comes_true([&] { return feed->Get_generation() == 2; }));
+        are_open.set();
+        strings events;
+        const auto take_all = [&] {
+            for (message_queue_c::item_t item; queue->Next(item);) {
+                if (item.event) events.push_back(brief(*item.event).substr(0, 6));
+            }
+        };
+        REQUIRE(comes_true([&] { return queue->Dropped() > 0; }));
+        take_all();
+        if (goes_on) {
+            CHECK(comes_true([&] {
+                take_all();
+                return feed->Get_generation() == 4;
+            }));
+            feed->Abort();
+        }
+        REQUIRE(feed->Wait_closed(patience));
+        if (!goes_on) {
+            REQUIRE(feed->Get_error() != nullptr);
+            CHECK(feed->Get_error()->Code() == error_e::QUEUE_FULL);
+        }
+        CHECK(source->asked == 2);
+        take_all();
+        REQUIRE(events.size() >= 4);
+        CHECK(std::count(events.begin(), events.end(), "opened") == (goes_on ? 4 : 2));
+        CHECK(strings(events.begin(), events.begin() + 4) ==
+              strings{"opened", "opened", "closed", "closed"});
+        CHECK(std::count(events.begin(), events.end(), "gap 3") +
+                  std::count(events.begin(), events.end(), "gap 4") ==
+              (goes_on ? 1 : 0));
+    }
 }
 
 TEST_CASE("redundancy: what is lost while another connection is being replaced comes back") {
