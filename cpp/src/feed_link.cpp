@@ -343,6 +343,8 @@ void feed_link::pause_reading() {
 }
 
 void feed_link::resume_reading() {
+    // What it holds is not what there is room for; it goes on when it is handed on.
+    if (state_ == state_e::HOLDING && holds_enough()) return;
     if (session_) session_->Resume_reading();
 }
 
@@ -439,7 +441,6 @@ void feed_link::hand_on_held() {
 
 /// Keeps a message until the link is ready.
 sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* storage) {
-    const auto& bound = feed_->options().queue;
     held_bytes_ += message.payload.size();
     held_t& one = held_.emplace_back();
     one.view = message;
@@ -448,7 +449,7 @@ sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* st
         one.payload = std::move(*storage);
     else
         one.payload = message.payload;
-    if (held_.size() <= bound.messages && held_bytes_ <= bound.bytes) return verdict_e::GO_ON;
+    if (!holds_enough()) return verdict_e::GO_ON;
     // For the old link's end everything is kept by stopping to read, as for a slow consumer.
     if (state_ == state_e::HOLDING) return verdict_e::PAUSE;
     fail_attempt(
@@ -456,6 +457,11 @@ sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* st
                 "no acknowledgement of the subscriptions came before the queue's bound was "
                 "reached"));
     return verdict_e::GO_ON;
+}
+
+bool feed_link::holds_enough() const {
+    const auto& bound = feed_->options().queue;
+    return held_.size() > bound.messages || held_bytes_ > bound.bytes;
 }
 
 sink_c::verdict_e feed_link::On_messages(incoming_t& incoming) noexcept {

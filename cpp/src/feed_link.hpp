@@ -97,6 +97,7 @@ private:
     void go_live();
     void hand_on_held();
     verdict_e hold(const message_view_t& message, std::string* storage);
+    [[nodiscard]] bool holds_enough() const;
     void cut(const char* why);
     verdict_e bounded(verdict_e verdict, std::size_t bytes);
     void settle_gate(attempt_gate::outcome_e outcome);

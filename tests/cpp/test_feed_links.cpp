@@ -297,6 +297,43 @@ TEST_CASE("replacement: a feed that is closed while its successor is on its way 
     CHECK(feed->Get_error() == nullptr);
 }
 
+TEST_CASE("replacement: a successor that waits holds no more than the queue's bound") {
+    // Whoever says that there is room speaks of the old connection's messages.
+    signal_t is_closing;
+    signal_t may_close;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        if (number == 0) {
+            received_frame_t frame;
+            if (!peer.read_until(8, frame)) return;
+            is_closing.set();
+            CHECK(may_close.wait());
+            peer.send(with_opcode(8, frame.payload));
+            return;
+        }
+        for (int i = 0; number == 1 && i < 2000; ++i) {
+            if (!peer.send(text(std::string(16'384, 'x')))) return;
+        }
+        peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    options_t options;
+    options.replace_after = 100ms;
+    options.queue.messages = 4;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(is_closing.wait());
+    for (int i = 0; i < 200; ++i) {
+        feed->Resume_reading();
+        std::this_thread::sleep_for(1ms);  // for a read, which there must be none of
+    }
+    may_close.set();
+    REQUIRE(log->wait("opened 2"));
+    // The messages that were held are those of two reads or so: else it was paused again and again.
+    CHECK(feed->Get_statistics().pauses < 20);
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
+}
+
 // --- redundancy
 
 TEST_CASE("redundancy: each message comes once, and one loss is no gap") {
