@@ -144,6 +144,7 @@ void feed::ready(feed_link& link, unsigned attempts) {
     {
         const std::lock_guard lock(state_mutex_);
         latest_ = link.connection();
+        handle_ = latest_->handle();
         sessions_.push_back(latest_);
         if (heir_ == latest_) heir_.reset();
         error_.reset();
@@ -184,10 +185,12 @@ void feed::lost(feed_link& link, const session& ended) {
                                        [&](const auto& one) { return one.get() == &ended; }),
                         sessions_.end());
         none_left = sessions_.empty();
-        if (none_left)
+        if (none_left) {
             error_ = error;
-        else
+        } else {
             latest_ = sessions_.back();
+            handle_ = latest_->handle();
+        }
     }
     // What comes to a sink that has no room while the others are being closed is part of the gap.
     const std::int64_t deaf_since_ns = deaf_since_ns_;
@@ -410,9 +413,10 @@ void feed::set_aside(std::size_t messages, std::size_t bytes) {
     for (const auto& link : links_) link->pause_reading();
 }
 
+/// A session's own changes while it is being opened, on the loop's thread.
 websocketpp::connection_hdl feed::handle() const {
-    const auto one = current();
-    return one ? one->handle() : websocketpp::connection_hdl();
+    const std::lock_guard lock(state_mutex_);
+    return handle_;
 }
 
 // --- the end

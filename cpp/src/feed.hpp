@@ -170,6 +170,7 @@ private:
     // For questions from other threads; guarded by state_mutex_
     std::vector<std::shared_ptr<session>> sessions_;  // those that are ready
     std::shared_ptr<session> latest_;                 // the one that was made last, or was open
+    websocketpp::connection_hdl handle_;              // of the one that was ready last
     std::shared_ptr<session> heir_;                   // of a successor that holds what it receives
     statistics_t retired_;                            // of connections that have ended
     std::uint64_t reconnects_ = 0;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <functional>
+#include <future>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -350,6 +351,48 @@ TEST_CASE("feed: options that make no sense are refused") {
     options = reconnecting();
     options.match.emplace_back();
     CHECK(refusal(options).find("match") != std::string::npos);
+}
+
+TEST_CASE("feed: a callback's handle is that of a connection that was ready") {
+    // Not that of one that the loop is making while the callback's thread is behind.
+    signal_t has_come;
+    signal_t is_lost;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (number == 0) {
+            if (!peer.upgrade()) return;
+            peer.send(text("a"));
+            CHECK(has_come.wait());
+            peer.send(text("b"));
+            return;
+        }
+        peer.read_request();
+        is_lost.set();
+        peer.read_eof();
+    });
+    using handle_t = websocketpp::connection_hdl;
+    signal_t is_done;
+    handle_t opened;
+    std::vector<handle_t> of_messages;
+    wspool::metadata_c::on_callbacks_t callbacks;
+    callbacks.on_open = [&](auto&, handle_t handle) { opened = std::move(handle); };
+    callbacks.on_msg = [&](auto&, handle_t handle, const auto& message, auto&) {
+        of_messages.push_back(std::move(handle));
+        if (message->get_payload() == "b") return is_done.set();
+        has_come.set();
+        CHECK(is_lost.wait());
+    };
+    wspool::endpoint_c endpoint;
+    std::future<status_e> future;
+    int id = 0;
+    REQUIRE(endpoint.Create_new_connection(server.uri(), future, id, callbacks, reconnecting()) ==
+            nullptr);
+    REQUIRE(is_done.wait());
+    REQUIRE(of_messages.size() == 2);
+    for (const handle_t& one : of_messages) {
+        CHECK_FALSE(one.owner_before(opened));
+        CHECK_FALSE(opened.owner_before(one));
+    }
+    CHECK(endpoint.Stop(5s));
 }
 
 // --- subscriptions
