@@ -16,7 +16,13 @@ namespace {
 std::string without_credentials(const std::string& uri) {
     protocol::uri_t parts;
     std::string why;
-    return protocol::parse_uri(uri, parts, why) ? parts.without_credentials() : uri;
+    if (protocol::parse_uri(uri, parts, why)) return parts.without_credentials();
+    // What is none may hold some all the same, and goes into logs.
+    const std::size_t scheme = uri.find("://");
+    const std::size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+    const std::size_t at = uri.rfind('@');
+    if (at == std::string::npos || at < begin) return uri;
+    return uri.substr(0, begin) + uri.substr(at + 1);
 }
 
 }  // namespace

@@ -786,6 +786,32 @@ TEST_CASE("feed: attempts that user code fails say nothing about the host") {
     CHECK(healthy.count() == 0);
 }
 
+TEST_CASE("feed: a URI that is none is refused, and its password told to nobody") {
+    // Also where user code makes something else of each attempt, or the URI itself: then there may
+    // be a name in its place.
+    auto source = std::make_shared<scripted_source>();
+    source->prepare = [](unsigned, const auto& answer) {
+        answer(std::make_unique<wspool::error_c>(error_e::PREPARATION, "no token"), {});
+    };
+    options_t options;
+    options.source = source;
+    wspool::endpoint_c endpoint;
+    std::shared_ptr<wspool::metadata_c> feed;
+    const auto create = [&](const std::string& uri) {
+        return endpoint.Create_new_connection(uri, std::make_shared<feed_log>(), options, feed);
+    };
+    const auto error = create("ws://user:secret@host:port/");
+    REQUIRE(error != nullptr);
+    CHECK(error->Code() == error_e::INVALID_URI);
+    CHECK(error->Error_msg().find("secret") == std::string::npos);
+    CHECK(feed == nullptr);
+    REQUIRE(create("user:sec@ret@host/path") == nullptr);
+    CHECK(feed->Get_uri() == "host/path");
+    REQUIRE(create("make_uri()") == nullptr);
+    CHECK(feed->Get_uri() == "make_uri()");
+    CHECK(endpoint.Stop(5s));
+}
+
 TEST_CASE("feed: user code that hangs stops no other feed of its host") {
     // It was let through by the gate, and answers when it likes.
     const std::string refused = "ws://127.0.0.1:" + std::to_string(refused_port());
