@@ -137,7 +137,7 @@ private:
     [[nodiscard]] std::shared_ptr<session> heir() const;
     [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
     template <typename SendOne>
-    error_ptr send_to_all(SendOne&& send);
+    error_ptr send_to_all(std::optional<std::chrono::nanoseconds> wait, SendOne&& send);
     error_ptr begin_closing(std::uint16_t code, std::string_view reason, bool is_failure);
     [[nodiscard]] error_ptr not_open() const;
     sink_c::verdict_e hand_to_listener(const message_view_t* messages, std::size_t count,

@@ -533,6 +533,72 @@ TEST_CASE("redundancy: a queue that has no room and may not drop ends all connec
     }
 }
 
+TEST_CASE("redundancy: a connection that does not take what the others took is made anew") {
+    // Its peer would not know what theirs know, and nobody would hear of it.
+    std::atomic<int> taken{0};
+    signal_t is_done;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        if (number == 1) {  // takes nothing
+            CHECK(is_done.wait());
+            return;
+        }
+        received_frame_t frame;
+        while (peer.read_frame(frame) && frame.opcode != 8) ++taken;
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.redundancy = 2;
+    options.dedup = {"/u"};
+    options.deflate.enabled = false;
+    options.write_bound = 1024 * 1024;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 2; }));
+    const std::string message(256 * 1024, 'x');
+    int sent = 0;
+    while (sent < 400 && log->count_of("closed") == 0) {
+        const auto error = feed->Send(message, false, 50ms);
+        REQUIRE((error ? error->Error_msg() : "") == "");
+        ++sent;
+    }
+    CHECK(comes_true([&, one = log] { return one->count_of("opened") == 3; }));
+    CHECK(log->count_of("closed") == 1);
+    CHECK(log->events().at(2).reason == "it did not take what the other connections took");
+    CHECK(comes_true([&] { return taken >= sent; }));
+    is_done.set();
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
+}
+
+TEST_CASE("redundancy: the time to wait for room is one for all connections") {
+    // Else it would be as many times what was asked for.
+    signal_t is_done;
+    raw_server server([&](raw_peer& peer, int) {
+        if (peer.upgrade()) CHECK(is_done.wait());
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.redundancy = 8;
+    options.dedup = {"/u"};
+    options.deflate.enabled = false;
+    options.write_bound = 1024;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 8; }));
+    const std::string message(32 * 1024 * 1024, 'x');
+    REQUIRE(feed->Send(message, false, 0s) == nullptr);  // as their buffers are empty
+    const auto begin = std::chrono::steady_clock::now();
+    const auto error = feed->Send(message, false, 500ms);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    REQUIRE(error != nullptr);
+    CHECK(error->Code() == error_e::TIMEOUT);
+    CHECK(took >= 500ms);
+    CHECK(took < 2s);
+    CHECK(log->count_of("closed") == 0);
+    is_done.set();
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
+}
+
 TEST_CASE("redundancy: what is lost while another connection is being replaced comes back") {
     // The successor stands for the one that it replaces, and for no other.
     signal_t third;
