@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <iterator>
+#include <memory>
 
-#include "process.hpp"
+#include <pthread.h>
 
 namespace wspool::detail {
 
@@ -15,19 +16,23 @@ constexpr std::int64_t look_again = 250'000'000;
 // Above this many hosts those of which there is nothing to know are forgotten.
 constexpr std::size_t many_hosts = 1024;
 
+std::atomic<attempt_gate*> current{nullptr};
+
+/// After fork() the parent's lock may be held for good, and its threads do not exist here: so the
+/// child makes a new one, and that one is left alone. Done before any thread of the child runs.
+[[maybe_unused]] const int registered =
+    pthread_atfork(nullptr, nullptr, [] { current.store(nullptr, std::memory_order_relaxed); });
+
 }  // namespace
 
 attempt_gate& attempt_gate::of_process() {
-    // Never destroyed: endpoints may outlive the end of main(). After fork() nobody else is there,
-    // and the parent's lock may be held for good: so a new one is made, and that one left alone.
-    static std::atomic<attempt_gate*> current{new attempt_gate};
-    static std::atomic<unsigned> generation{process_generation()};
-    unsigned known = generation.load();
-    const unsigned now = process_generation();
-    if (known != now && generation.compare_exchange_strong(known, now)) {
-        current.store(new attempt_gate);
+    // Never destroyed: endpoints may outlive the end of main().
+    attempt_gate* one = current.load();
+    if (one == nullptr) {
+        auto made = std::make_unique<attempt_gate>();
+        if (current.compare_exchange_strong(one, made.get())) one = made.release();
     }
-    return *current.load();
+    return *one;
 }
 
 std::int64_t attempt_gate::ask(const std::string& host, std::int64_t now) {

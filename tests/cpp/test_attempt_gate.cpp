@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "attempt_gate.hpp"
 
 using wspool::detail::attempt_gate;
@@ -187,4 +190,20 @@ TEST_CASE("attempt gate: of many hosts those that say nothing are forgotten") {
 TEST_CASE("attempt gate: one for the process") {
     // A server does not care whose connections they are.
     CHECK(&attempt_gate::of_process() == &attempt_gate::of_process());
+}
+
+TEST_CASE("attempt gate: after fork() the child has one of its own") {
+    // The parent's may be locked for good there, by a thread that does not exist.
+    attempt_gate& parents = attempt_gate::of_process();
+    fail(parents, "forked", second);
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        attempt_gate& own = attempt_gate::of_process();
+        ::_exit(&own != &parents && own.ask("forked", second) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(&attempt_gate::of_process() == &parents);
 }
