@@ -226,10 +226,9 @@ void feed_link::decide(const error_c& error, bool was_open, bool by_default) {
     feed_->judge(error, was_open, by_default,
                  [self = shared_from_this(), number, error](bool try_again) {
                      if (self->state_ != state_e::PREPARING || self->asked_ != number) return;
-                     if (try_again)
-                         self->again(error);
-                     else
-                         self->finish();
+                     if (try_again) return self->again(error);
+                     self->feed_->log(log_c::level_e::ERROR, "given up: " + error.Error_msg());
+                     self->finish();
                  });
 }
 

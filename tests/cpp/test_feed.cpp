@@ -49,6 +49,29 @@ public:
     }
 };
 
+/// Keeps what is logged of feeds, as "2 text" with the level.
+class kept_lines : public wspool::log_c {
+public:
+    [[nodiscard]] bool Wants(level_e /*level*/) const noexcept override { return true; }
+    void Write(level_e level, std::string_view topic, const std::string& text) override {
+        if (topic != "reconnect") return;
+        const std::lock_guard lock(mutex_);
+        lines_.push_back(std::to_string(static_cast<int>(level)) + " " + text);
+    }
+    [[nodiscard]] strings of(level_e level) {
+        const std::lock_guard lock(mutex_);
+        strings found;
+        for (const std::string& line : lines_) {
+            if (line.front() == '0' + static_cast<int>(level)) found.push_back(line.substr(2));
+        }
+        return found;
+    }
+
+private:
+    std::mutex mutex_;
+    strings lines_;
+};
+
 /// What a consumer takes from a queue: events, messages, "+" behind a fragment that others follow,
 /// "cut" where a message was cut off.
 std::string take(message_queue_c& queue) {
@@ -865,6 +888,63 @@ TEST_CASE("feed: user code judges what is tried again") {
     CHECK(judged == strings{std::to_string(static_cast<int>(error_e::STATUS)),
                             std::to_string(static_cast<int>(error_e::CLOSED)) + " open again"});
     CHECK(log->items().back() == "close 1001");
+}
+
+TEST_CASE("feed: the log says that a feed is given up, and why") {
+    // However it came to that; but not that the user ended it.
+    using level_e = wspool::log_c::level_e;
+    const auto lines = std::make_shared<kept_lines>();
+    auto options = reconnecting();
+    options.log = lines;
+    wspool::endpoint_c endpoint;
+    SUBCASE("as trying again will not mend it") {
+        raw_server server([](raw_peer& peer, int) {
+            peer.read_request();
+            peer.send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            peer.read_eof();
+        });
+        auto [log, feed] = start_feed(endpoint, server.uri() + "/?token=secret", options);
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(lines->of(level_e::ERROR) ==
+              strings{server.uri() + "/?...: given up: " + log->failure()->Error_msg()});
+    }
+    SUBCASE("as user code says so") {
+        raw_server server([](raw_peer& peer, int) {
+            if (peer.upgrade()) peer.close_with(1001);
+        });
+        auto source = std::make_shared<scripted_source>();
+        source->judge = [](const auto&, bool, bool, const auto& answer) { answer(false); };
+        options.source = source;
+        auto [log, feed] = start_feed(endpoint, server.uri(), options);
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(lines->of(level_e::ERROR) ==
+              strings{server.uri() + "/: given up: the peer closed the connection"});
+    }
+    SUBCASE("as the queue has no room") {
+        raw_server server([](raw_peer& peer, int) {
+            if (!peer.upgrade()) return;
+            for (int i = 0; i < 5; ++i) peer.send(text("x"));
+            peer.end_in_order();
+        });
+        options.queue.messages = 2;
+        options.queue.overflow = overflow_e::FAIL;
+        const auto queue = std::make_shared<message_queue_c>(options.queue);
+        const auto feed = start_queue(endpoint, server.uri(), options, queue);
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(comes_true([&] { return !lines->of(level_e::ERROR).empty(); }));
+        CHECK(lines->of(level_e::ERROR) ==
+              strings{server.uri() + "/: given up: the receive queue is full"});
+    }
+    SUBCASE("not where it was closed") {
+        raw_server server([](raw_peer& peer, int) {
+            if (peer.upgrade()) peer.end_in_order();
+        });
+        auto [log, feed] = start_feed(endpoint, server.uri(), options);
+        REQUIRE(log->wait("opened 1"));
+        feed->Close();
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(lines->of(level_e::ERROR).empty());
+    }
 }
 
 TEST_CASE("feed: a queue that failed for want of room takes messages again, if user code says so") {
