@@ -253,10 +253,8 @@ void feed::tell_if_silent(const loss_t& loss) {
 
 void feed::ended(feed_link& link) {
     const auto keep = self();
-    if (successor_.get() == &link) {
-        successor_.reset();
-        // The old one goes on; and where it has none any more, it has ended before.
-    }
+    // The old one goes on then; and where it has none any more, it has ended before.
+    if (successor_.get() == &link) successor_.reset();
     links_.erase(std::remove_if(links_.begin(), links_.end(),
                                 [&](const auto& one) { return one.get() == &link; }),
                  links_.end());

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,20 +17,20 @@
 #include "first_arrivals.hpp"
 #include "session.hpp"
 #include "wspool/options.hpp"
-#include "wspool/record_picker.hpp"
 
 namespace wspool::detail {
 
-/// One handle for a sequence of connections: reconnection, subscriptions, replacement, redundancy.
+/// One handle for a sequence of connections, or several: reconnection, subscriptions, replacement,
+/// redundancy.
 ///
 /// Each `feed_link` makes one connection after the other; a feed has one, or `redundancy` of them,
 /// and one more while a connection is being replaced. What they receive comes together here, and
 /// goes on to the one sink or listener that the user gave.
 ///
 /// Who owns what:
-/// - the loop's thread: the links, what has happened so far;
-/// - state_mutex_: what is kept for questions from other threads;
-/// - atomics: the generation.
+/// - the loop's thread: the links, what has happened so far, what `dedup` knows;
+/// - state_mutex_: what is kept for questions from other threads, and the handle for callbacks;
+/// - atomics: the generation, the count of duplicates.
 /// What every connection has is in the base.
 /// No lock is held while user code runs.
 ///
@@ -149,6 +148,7 @@ private:
     const std::shared_ptr<const tls_context_c> tls_;
 
     std::atomic<std::uint32_t> generation_{0};  // of the connection that was ready last
+    std::atomic<std::uint64_t> duplicates_{0};
 
     // Loop thread
     std::vector<std::shared_ptr<feed_link>> links_;
@@ -176,7 +176,6 @@ private:
     std::uint64_t reconnects_ = 0;
     std::uint64_t failures_ = 0;  // of attempts
     std::optional<close_frame_t> closing_with_;
-    std::atomic<std::uint64_t> duplicates_{0};
 };
 
 }  // namespace wspool::detail
