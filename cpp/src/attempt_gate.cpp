@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <iterator>
+#include <memory>
 
-#include "process.hpp"
+#include <pthread.h>
 
 namespace wspool::detail {
 
@@ -15,19 +16,23 @@ constexpr std::int64_t look_again = 250'000'000;
 // Above this many hosts those of which there is nothing to know are forgotten.
 constexpr std::size_t many_hosts = 1024;
 
+std::atomic<attempt_gate*> current{nullptr};
+
+/// After fork() the parent's lock may be held for good, and its threads do not exist here: so the
+/// child makes a new one, and that one is left alone. Done before any thread of the child runs.
+[[maybe_unused]] const int registered =
+    pthread_atfork(nullptr, nullptr, [] { current.store(nullptr, std::memory_order_relaxed); });
+
 }  // namespace
 
 attempt_gate& attempt_gate::of_process() {
-    // Never destroyed: endpoints may outlive the end of main(). After fork() nobody else is there,
-    // and the parent's lock may be held for good: so a new one is made, and that one left alone.
-    static std::atomic<attempt_gate*> current{new attempt_gate};
-    static std::atomic<unsigned> generation{process_generation()};
-    unsigned known = generation.load();
-    const unsigned now = process_generation();
-    if (known != now && generation.compare_exchange_strong(known, now)) {
-        current.store(new attempt_gate);
+    // Never destroyed: endpoints may outlive the end of main().
+    attempt_gate* one = current.load();
+    if (one == nullptr) {
+        auto made = std::make_unique<attempt_gate>();
+        if (current.compare_exchange_strong(one, made.get())) one = made.release();
     }
-    return *current.load();
+    return *one;
 }
 
 std::int64_t attempt_gate::ask(const std::string& host, std::int64_t now) {
@@ -38,9 +43,9 @@ std::int64_t attempt_gate::ask(const std::string& host, std::int64_t now) {
         if (now < one.next) return one.next - now;
         if (one.under_way >= one.window) return look_again;
         // Those that may be under way together are not spaced: each is as good as proven.
-        if (one.window == 1) one.next = now + interval;
+        if (one.asked + one.under_way + 1 >= one.window) one.next = now + interval;
     }
-    ++one.under_way;
+    ++one.asked;
     return 0;
 }
 
@@ -53,9 +58,17 @@ std::int64_t attempt_gate::look(const std::string& host, std::int64_t now) {
         {0, one.held_until - now, one.failing ? one.next - now : std::int64_t{0}});
 }
 
-void attempt_gate::enter(const std::string& host) {
+void attempt_gate::enter(const std::string& host, bool has_asked) {
     const std::lock_guard lock(mutex_);
-    ++hosts_[host].under_way;
+    host_t& one = hosts_[host];
+    if (has_asked && one.asked > 0) --one.asked;
+    ++one.under_way;
+}
+
+void attempt_gate::withdraw(const std::string& host) {
+    const std::lock_guard lock(mutex_);
+    host_t& one = hosts_[host];
+    if (one.asked > 0) --one.asked;
 }
 
 void attempt_gate::settled(const std::string& host, outcome_e outcome, std::int64_t now) {
@@ -69,7 +82,8 @@ void attempt_gate::settled(const std::string& host, outcome_e outcome, std::int6
     } else if (outcome == outcome_e::PROVEN && one.failing) {
         one.window *= 2;
         one.next = 0;
-        if (one.window >= healthy_from) one = {false, 1, one.under_way, 0, one.held_until};
+        if (one.window >= healthy_from)
+            one = {false, 1, one.asked, one.under_way, 0, one.held_until};
     }
     if (hosts_.size() > many_hosts) forget_idle(now);
 }
@@ -84,7 +98,7 @@ void attempt_gate::hold(const std::string& host, std::int64_t duration, std::int
 void attempt_gate::forget_idle(std::int64_t now) {
     for (auto host = hosts_.begin(); host != hosts_.end();) {
         const host_t& one = host->second;
-        const bool idle = one.under_way == 0 && now >= one.held_until &&
+        const bool idle = one.asked == 0 && one.under_way == 0 && now >= one.held_until &&
                           (!one.failing || now > one.next + 100 * interval);
         host = idle ? hosts_.erase(host) : std::next(host);
     }

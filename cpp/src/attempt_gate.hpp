@@ -14,6 +14,9 @@ namespace wspool::detail {
 /// Then one attempt is let through every `interval`. When one has stayed open for `proven_after`,
 /// two may be under way at once, then four, and so on; from `healthy_from` on it is healthy again.
 ///
+/// Between asking and connecting user code may make the attempt, and take for ever. So what is only
+/// asked for takes its turn, but no place: it holds nobody up for longer than `interval`.
+///
 /// Thread safety: any thread. Times are steady nanoseconds.
 class attempt_gate {
 public:
@@ -26,13 +29,16 @@ public:
     /// The process's own; after fork() the child has a fresh one.
     static attempt_gate& of_process();
 
-    /// Asks to make an attempt. 0: go, and `settled` must follow; else how long to wait at least
-    /// before asking again.
+    /// Asks to make an attempt. 0: go, and `enter` or `withdraw` must follow; else how long to wait
+    /// at least before asking again.
     std::int64_t ask(const std::string& host, std::int64_t now);
     /// How long one has to wait at least, as it looks now.
     std::int64_t look(const std::string& host, std::int64_t now);
-    /// An attempt that is made without asking: the user wants it now. `settled` must follow.
-    void enter(const std::string& host);
+    /// An attempt connects; `settled` must follow. One that has not asked is made all the same: the
+    /// user wants it now.
+    void enter(const std::string& host, bool has_asked);
+    /// What was asked for is not made.
+    void withdraw(const std::string& host);
 
     enum class outcome_e {
         PROVEN,   ///< it has stayed open
@@ -47,7 +53,8 @@ private:
     struct host_t {
         bool failing = false;
         unsigned window = 1;     // attempts that may be under way while failing
-        unsigned under_way = 0;  // asked for or entered, and not settled
+        unsigned asked = 0;      // let through, and neither entered nor withdrawn
+        unsigned under_way = 0;  // entered, and not settled
         std::int64_t next = 0;   // no attempt before, while failing
         std::int64_t held_until = 0;
     };

@@ -86,8 +86,15 @@ error_ptr endpoint_core::create(const std::string& uri, consumer_t consumer,
     std::shared_ptr<const tls_context_c> tls;
     const bool feeds = is_feed(options);
     const bool prepares = options.source && options.source->Prepares();
-    if (!prepares) {  // else the URI is made for each attempt, and checked then
+    if (!prepares) {
         if (auto error = check(uri, options, parts, tls)) return error;
+    } else if (uri.find("://") != std::string::npos) {
+        // The rest is made for each attempt, and checked then; so may the URI be: then this is a
+        // name for it.
+        std::string why;
+        if (!protocol::parse_uri(uri, parts, why)) {
+            return std::make_unique<error_c>(error_e::INVALID_URI, why);
+        }
     }
     if (feeds) {
         if (auto error = check_feed(options)) return error;

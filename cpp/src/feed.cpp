@@ -16,7 +16,13 @@ namespace {
 std::string without_credentials(const std::string& uri) {
     protocol::uri_t parts;
     std::string why;
-    return protocol::parse_uri(uri, parts, why) ? parts.without_credentials() : uri;
+    if (protocol::parse_uri(uri, parts, why)) return parts.without_credentials();
+    // What is none may hold some all the same, and goes into logs.
+    const std::size_t scheme = uri.find("://");
+    const std::size_t begin = scheme == std::string::npos ? 0 : scheme + 3;
+    const std::size_t at = uri.rfind('@');
+    if (at == std::string::npos || at < begin) return uri;
+    return uri.substr(0, begin) + uri.substr(at + 1);
 }
 
 bool is_in_order(std::uint16_t code) { return code == 1000 || code == 1001 || code == 1005; }
@@ -150,6 +156,7 @@ void feed::ready(feed_link& link, unsigned attempts) {
     {
         const std::lock_guard lock(state_mutex_);
         latest_ = link.connection();
+        handle_ = latest_->handle();
         sessions_.push_back(latest_);
         if (heir_ == latest_) heir_.reset();
         error_.reset();
@@ -197,27 +204,34 @@ void feed::lost(feed_link& link, const session& ended) {
                                        [&](const auto& one) { return one.get() == &ended; }),
                         sessions_.end());
         none_left = sessions_.empty();
-        if (none_left)
+        if (none_left) {
             error_ = in_order ? nullptr : error;
-        else
+        } else {
             latest_ = sessions_.back();
+            handle_ = latest_->handle();
+        }
     }
-    if (sink_) sink_->On_interrupted();
+    // What comes to a sink that has no room while the others are being closed is part of the gap.
+    const std::int64_t deaf_since_ns = deaf_since_ns_;
+    if (none_left) deaf_since_ns_ = 0;
+    if (sink_ && deaf_since_ns_ == 0) sink_->On_interrupted();
+    for (const event_t& event : std::exchange(unheard_, {})) emit(event);
     update_status();
     emit_closed(link.generation(), ended, link.is_retired());
     // A gap begins when the last connection is lost, and not if a successor holds what follows.
     const auto received = ended.Received_close();
-    const bool is_followed =
-        received && !link.is_cut() && is_followed_by_successor(ended, *received);
+    const bool is_followed = received && !link.is_cut() && deaf_since_ns == 0 &&
+                             is_followed_by_successor(ended, *received);
     if (phase_ == phase_e::RUNNING && !(none_left && is_followed)) {
         loss_t loss{statistics.last_received_ns,
                     received ? "close frame " + std::to_string(received->code) +
                                    (received->reason.empty() ? "" : " " + received->reason)
                     : error ? error->Error_msg()
                             : "the connection was lost"};
+        if (deaf_since_ns != 0) loss.since_ns = std::min(loss.since_ns, deaf_since_ns);
         if (none_left)
             loss_ = std::move(loss);
-        else
+        else if (deaf_since_ns == 0)
             tell_if_silent(loss);
     }
     if (is_being_replaced(link)) successor_->take_over();
@@ -252,10 +266,8 @@ void feed::tell_if_silent(const loss_t& loss) {
 
 void feed::ended(feed_link& link) {
     const auto keep = self();
-    if (successor_.get() == &link) {
-        successor_.reset();
-        // The old one goes on; and where it has none any more, it has ended before.
-    }
+    // The old one goes on then; and where it has none any more, it has ended before.
+    if (successor_.get() == &link) successor_.reset();
     links_.erase(std::remove_if(links_.begin(), links_.end(),
                                 [&](const auto& one) { return one.get() == &link; }),
                  links_.end());
@@ -304,6 +316,7 @@ void feed::log(log_c::level_e level, const std::string& text) {
 // --- what the links receive
 
 void feed::emit(const event_t& event) {
+    if (deaf_since_ns_ != 0) return unheard_.push_back(event);
     if (sink_) return sink_->On_event(event);
     loop_->turn().add([self = self(), event] {
         self->guarded([&] { self->listener_->On_event(*self, event); });
@@ -340,10 +353,13 @@ sink_c::verdict_e feed::hand_on(incoming_t& incoming) {
         if (firsts_.empty()) return sink_c::verdict_e::GO_ON;
         first.messages = firsts_.data();
         first.count = firsts_.size();
-        if (sink_) return noted(sink_->On_messages(first));
+        if (sink_) return noted(sink_->On_messages(first), firsts_.front().received_ns);
         return hand_to_listener(first.messages, first.count, incoming.block != nullptr);
     }
-    if (sink_) return noted(sink_->On_messages(incoming));
+    if (sink_) {
+        const std::int64_t received_ns = incoming.messages[0].received_ns;
+        return noted(sink_->On_messages(incoming), received_ns);
+    }
     return hand_to_listener(incoming.messages, incoming.count, incoming.block != nullptr);
 }
 
@@ -352,7 +368,7 @@ sink_c::verdict_e feed::hand_on_piece(const message_view_t& piece, std::string&&
         duplicates_.fetch_add(1, std::memory_order_relaxed);
         return sink_c::verdict_e::GO_ON;
     }
-    if (sink_) return noted(sink_->On_piece(piece, std::move(storage)));
+    if (sink_) return noted(sink_->On_piece(piece, std::move(storage)), piece.received_ns);
     auto& turn = loop_->turn();
     message_view_t kept = piece;
     kept.payload = turn.keep(std::move(storage));
@@ -376,10 +392,22 @@ sink_c::verdict_e feed::hand_to_listener(const message_view_t* messages, std::si
     return is_backlog_full() ? sink_c::verdict_e::PAUSE : sink_c::verdict_e::GO_ON;
 }
 
-/// The sink speaks of the connection at hand, and means the next one as well.
-sink_c::verdict_e feed::noted(sink_c::verdict_e verdict) {
+/// The sink speaks of the connection at hand, and means the next one as well, and the others.
+sink_c::verdict_e feed::noted(sink_c::verdict_e verdict, std::int64_t received_ns) {
     is_full_ = is_full_ || verdict == sink_c::verdict_e::PAUSE;
+    if (verdict == sink_c::verdict_e::FAIL) fail_for_full_queue(received_ns);
     return verdict;
+}
+
+/// What any connection brings from here on is missing, so all of them end.
+void feed::fail_for_full_queue(std::int64_t since_ns) {
+    if (deaf_since_ns_ != 0 || phase_ != phase_e::RUNNING) return;
+    deaf_since_ns_ = since_ns;
+    // Not at once: one of them is in the middle of handing out what it has read.
+    loop_->post([self = self()] {
+        if (self->phase_ != phase_e::RUNNING) return;
+        for (const auto& link : std::vector(self->links_)) link->fail_for_full_queue();
+    });
 }
 
 void feed::rested() {
@@ -402,9 +430,10 @@ void feed::set_aside(std::size_t messages, std::size_t bytes) {
     for (const auto& link : links_) link->pause_reading();
 }
 
+/// A session's own changes while it is being opened, on the loop's thread.
 websocketpp::connection_hdl feed::handle() const {
-    const auto one = current();
-    return one ? one->handle() : websocketpp::connection_hdl();
+    const std::lock_guard lock(state_mutex_);
+    return handle_;
 }
 
 // --- the end

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,20 +18,20 @@
 #include "first_arrivals.hpp"
 #include "session.hpp"
 #include "wspool/options.hpp"
-#include "wspool/record_picker.hpp"
 
 namespace wspool::detail {
 
-/// One handle for a sequence of connections: reconnection, subscriptions, replacement, redundancy.
+/// One handle for a sequence of connections, or several: reconnection, subscriptions, replacement,
+/// redundancy.
 ///
 /// Each `feed_link` makes one connection after the other; a feed has one, or `redundancy` of them,
 /// and one more while a connection is being replaced. What they receive comes together here, and
 /// goes on to the one sink or listener that the user gave.
 ///
 /// Who owns what:
-/// - the loop's thread: the links, what has happened so far;
-/// - state_mutex_: what is kept for questions from other threads;
-/// - atomics: the generation.
+/// - the loop's thread: the links, what has happened so far, what `dedup` knows;
+/// - state_mutex_: what is kept for questions from other threads, and the handle for callbacks;
+/// - atomics: the generation, the count of duplicates.
 /// What every connection has is in the base.
 /// No lock is held while user code runs.
 ///
@@ -148,25 +147,29 @@ private:
     [[nodiscard]] std::shared_ptr<session> heir() const;
     [[nodiscard]] std::vector<std::shared_ptr<session>> open_sessions() const;
     template <typename SendOne>
-    error_ptr send_to_all(SendOne&& send);
+    error_ptr send_to_all(std::optional<std::chrono::nanoseconds> wait, SendOne&& send);
     error_ptr begin_closing(std::uint16_t code, std::string_view reason, bool is_failure);
     [[nodiscard]] error_ptr not_open() const;
     sink_c::verdict_e hand_to_listener(const message_view_t* messages, std::size_t count,
                                        bool in_block);
-    sink_c::verdict_e noted(sink_c::verdict_e verdict);
+    sink_c::verdict_e noted(sink_c::verdict_e verdict, std::int64_t received_ns);
+    void fail_for_full_queue(std::int64_t since_ns);
 
     const std::string uri_;  // as given, for attempts
     const std::shared_ptr<const tls_context_c> tls_;
 
     std::atomic<std::uint32_t> generation_{0};  // of the connection that was ready last
+    std::atomic<std::uint64_t> duplicates_{0};
 
     // Loop thread
     std::vector<std::shared_ptr<feed_link>> links_;
     std::shared_ptr<feed_link> successor_;  // one of links_
     std::weak_ptr<feed_link> replaced_;     // by the successor
     bool retire_when_resumed_ = false;
-    bool is_full_ = false;           // the sink has said PAUSE
-    std::uint32_t retired_for_ = 0;  // generation of the successor for which it was closed
+    bool is_full_ = false;            // the sink has said PAUSE
+    std::int64_t deaf_since_ns_ = 0;  // the sink has said FAIL, and some are not closed; else 0
+    std::vector<event_t> unheard_;    // meanwhile
+    std::uint32_t retired_for_ = 0;   // generation of the successor for which it was closed
     std::unique_ptr<first_arrivals> arrivals_;
     phase_e phase_ = phase_e::RUNNING;
     std::uint32_t generations_ = 0;
@@ -178,13 +181,13 @@ private:
     // For questions from other threads; guarded by state_mutex_
     std::vector<std::shared_ptr<session>> sessions_;  // those that are ready
     std::shared_ptr<session> latest_;                 // the one that was made last, or was open
+    websocketpp::connection_hdl handle_;              // of the one that was ready last
     std::shared_ptr<session> heir_;                   // of a successor that holds what it receives
     std::optional<end_t> last_end_;                   // of the one that was ready last
     statistics_t retired_;                            // of connections that have ended
     std::uint64_t reconnects_ = 0;
     std::uint64_t failures_ = 0;  // of attempts
     std::optional<close_frame_t> closing_with_;
-    std::atomic<std::uint64_t> duplicates_{0};
 };
 
 }  // namespace wspool::detail

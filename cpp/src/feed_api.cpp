@@ -28,41 +28,62 @@ error_ptr feed::not_open() const {
     return connection_base::not_open("the feed is not connected at the moment");
 }
 
-/// To every connection that is open: with `redundancy` the peers must know the same.
+/// To every connection that is open: with `redundancy` the peers must know the same. One that has
+/// no room for what another one took is made anew, and told by its subscriptions. `wait` is for all
+/// of them together.
 template <typename SendOne>
-error_ptr feed::send_to_all(SendOne&& send) {
+error_ptr feed::send_to_all(std::optional<std::chrono::nanoseconds> wait, SendOne&& send) {
     if (in_other_process()) return wrong_process();
     if (status_.load() != status_e::OPENED) return not_open();
+    using clock = std::chrono::steady_clock;
+    const auto begin = clock::now();
+    const auto left = [&]() -> std::optional<std::chrono::nanoseconds> {
+        if (!wait) return {};
+        return std::max<std::chrono::nanoseconds>(*wait - (clock::now() - begin),
+                                                  std::chrono::nanoseconds(0));
+    };
     error_ptr failed;
     bool sent = false;
-    for (const auto& one : open_sessions()) {
-        auto error = send(*one);
-        sent = sent || !error;
-        if (error) failed = std::move(error);
-    }
+    std::vector<std::shared_ptr<session>> behind;
+    const auto send_on = [&](const std::shared_ptr<session>& one) {
+        auto error = send(*one, left());
+        if (!error) {
+            sent = true;
+            return;
+        }
+        if (error->Code() == error_e::TIMEOUT || error->Code() == error_e::BUFFER_FULL) {
+            behind.push_back(one);
+        } else if (error->Code() == error_e::CLOSED || error->Code() == error_e::INVALID_STATE) {
+            return;  // it is being lost, which has not been noticed yet
+        }
+        failed = std::move(error);
+    };
+    for (const auto& one : open_sessions()) send_on(one);
     // A successor knows what its predecessor was told, or is told it in its place: that one may
     // take its time to close.
-    if (const auto next = heir(); next && (!sent || options_.redundancy > 1)) {
-        auto error = send(*next);
-        sent = sent || !error;
-        if (error) failed = std::move(error);
+    if (const auto next = heir(); next && (!sent || options_.redundancy > 1)) send_on(next);
+    if (!sent) return failed ? std::move(failed) : not_open();
+    if (failed && behind.empty()) return failed;
+    if (options_.redundancy == 1) return nullptr;
+    for (const auto& one : behind) {
+        loop_->post([one] {
+            one->give_up(
+                error_c(error_e::TIMEOUT, "it did not take what the other connections took"));
+        });
     }
-    if (sent) return nullptr;
-    // One that is being lost has not been noticed as lost yet.
-    const bool is_state =
-        failed && (failed->Code() == error_e::CLOSED || failed->Code() == error_e::INVALID_STATE);
-    return failed && !is_state ? std::move(failed) : not_open();
+    return nullptr;
 }
 
 error_ptr feed::Send(std::string_view message, bool is_text,
                      std::optional<std::chrono::nanoseconds> wait) {
-    return send_to_all([&](session& one) { return one.Send(message, is_text, wait); });
+    return send_to_all(wait,
+                       [&](session& one, auto left) { return one.Send(message, is_text, left); });
 }
 
 error_ptr feed::Send_fragment(std::string_view payload, bool is_text, bool is_first, bool is_final,
                               std::optional<std::chrono::nanoseconds> wait) {
-    return send_to_all([&](session& one) {
-        return one.Send_fragment(payload, is_text, is_first, is_final, wait);
+    return send_to_all(wait, [&](session& one, auto left) {
+        return one.Send_fragment(payload, is_text, is_first, is_final, left);
     });
 }
 
@@ -77,7 +98,7 @@ error_ptr feed::Ping(std::string_view payload, on_pong_t on_pong) {
 }
 
 error_ptr feed::Pong(std::string_view payload) {
-    return send_to_all([&](session& one) { return one.Pong(payload); });
+    return send_to_all({}, [&](session& one, auto) { return one.Pong(payload); });
 }
 
 error_ptr feed::Close(std::uint16_t code, std::string_view reason) {

@@ -129,7 +129,7 @@ void feed_link::ask_gate() {
             const double later = 1 + 0.2 * random_source::This_thread()() / 4294967296.0;
             return wait(static_cast<std::int64_t>(static_cast<double>(wait_for) * later));
         }
-        at_gate_ = true;
+        place_ = place_e::ASKED;
     }
     prepare();
 }
@@ -183,24 +183,28 @@ void feed_link::connect(const attempt_t& attempt) {
         settle_gate(attempt_gate::outcome_e::UNKNOWN);
         host_ = host;
     }
-    if (!at_gate_ && !host_.empty()) {
-        attempt_gate::of_process().enter(host_);
-        at_gate_ = true;
-    }
     state_ = state_e::CONNECTING;
     subscriptions_ = attempt.subscriptions;
     const std::chrono::milliseconds spent((runtime::steady_now() - began_) / 1'000'000);
     if (auto error = feed_->make_session(attempt, spent, shared_from_this(), session_)) {
         return attempt_failed(*error, nullptr);
     }
+    // What could not be made until here says nothing about the host.
+    if (!host_.empty()) {
+        attempt_gate::of_process().enter(host_, place_ == place_e::ASKED);
+        place_ = place_e::UNDER_WAY;
+    }
     feed_->connecting(session_);
     session_->start();
 }
 
+/// The outcome is that of an attempt that connected; another one had none.
 void feed_link::settle_gate(attempt_gate::outcome_e outcome) {
     proof_.cancel();
-    if (!std::exchange(at_gate_, false)) return;
-    attempt_gate::of_process().settled(host_, outcome, runtime::steady_now());
+    auto& gate = attempt_gate::of_process();
+    const place_e place = std::exchange(place_, place_e::NONE);
+    if (place == place_e::ASKED) gate.withdraw(host_);
+    if (place == place_e::UNDER_WAY) gate.settled(host_, outcome, runtime::steady_now());
 }
 
 /// An attempt that has stayed open for a while counts for the host.
@@ -228,7 +232,7 @@ void feed_link::watch_age(std::chrono::milliseconds after) {
 }
 
 void feed_link::attempt_failed(const error_c& error, const session* attempt) {
-    settle_gate(attempt_gate::outcome_e::FAILED);
+    settle_gate(attempt_gate::outcome_e::UNKNOWN);  // it did not connect
     feed_->failed(attempt, error);
     ++failures_;
     decide(error, false, feed_->has_been_open() || may_be_mended(error));
@@ -267,10 +271,9 @@ void feed_link::decide(const error_c& error, bool was_open, bool by_default) {
 }
 
 void feed_link::decided(const error_c& error, bool try_again) {
-    if (try_again)
-        again(error);
-    else
-        finish();
+    if (try_again) return again(error);
+    feed_->log(log_c::level_e::ERROR, "given up: " + error.Error_msg());
+    finish();
 }
 
 void feed_link::again(const error_c& error) {
@@ -367,11 +370,25 @@ sink_c::verdict_e feed_link::bounded(verdict_e verdict, std::size_t bytes) {
     return verdict;
 }
 
+void feed_link::fail_for_full_queue() {
+    if (state_ == state_e::ENDED) return;
+    has_no_room_ = true;
+    if (state_ == state_e::READY) return session_->fail_for_full_queue();
+    const error_c error(error_e::QUEUE_FULL, "the receive queue is full");
+    if (session_) return session_->give_up(error);
+    timer_.cancel();
+    settle_gate(attempt_gate::outcome_e::UNKNOWN);
+    has_no_room_ = false;
+    decide(error, false, false);
+}
+
 void feed_link::pause_reading() {
     if (session_) session_->pause_reading();
 }
 
 void feed_link::resume_reading() {
+    // What it holds is not what there is room for; it goes on when it is handed on.
+    if (state_ == state_e::HOLDING && holds_enough()) return;
     if (session_) session_->Resume_reading();
 }
 
@@ -388,6 +405,7 @@ void feed_link::On_open(metadata_c& /*connection*/) noexcept {
     acknowledgements_.begin();
     state_ = state_e::SUBSCRIBING;
     subscribe();
+    if (state_ == state_e::FAILING) return;
     if (acknowledgements_.are_complete()) return become_ready();
     const auto timeout = feed_->options().open_timeout;
     if (timeout.count() <= 0) return;
@@ -401,11 +419,21 @@ void feed_link::On_open(metadata_c& /*connection*/) noexcept {
 }
 
 void feed_link::subscribe() {
-    for (const outgoing_t& message : subscriptions_) {
-        // At most write_bound of them; the error would be that of a connection that has ended.
-        session_->Send(message.payload, message.is_text, nanoseconds(0));
+    const auto all = std::exchange(subscriptions_, {});
+    for (const outgoing_t& message : all) {
+        // However many there are: the link's readiness says that the peer gets them all.
+        if (auto error = session_->send_beyond_bound(message.payload, message.is_text)) {
+            settle_gate(attempt_gate::outcome_e::UNKNOWN);
+            return fail_attempt(*error);
+        }
     }
-    subscriptions_.clear();
+}
+
+/// Not at once: the session is in the middle of opening, or of handing out what it has read, and
+/// would hand it out again before it ends.
+void feed_link::fail_attempt(const error_c& error) {
+    state_ = state_e::FAILING;
+    feed_->loop().post([failed = session_, error] { failed->give_up(error); });
 }
 
 void feed_link::become_ready() {
@@ -420,8 +448,12 @@ void feed_link::become_ready() {
 
 void feed_link::take_over() {
     succeeded_ = true;
-    // Where acknowledgements are missing, it is ready when they have come.
-    if (state_ == state_e::HOLDING) go_live();
+    if (state_ == state_e::HOLDING) return go_live();
+    // Where acknowledgements are missing, it is ready when they have come. What failed while the
+    // old connection was open was no outage: that begins now.
+    failures_ = 0;
+    down_since_ = runtime::steady_now();
+    if (state_ == state_e::WAITING) wait(next_delay());
 }
 
 void feed_link::go_live() {
@@ -453,7 +485,6 @@ void feed_link::hand_on_held() {
 
 /// Keeps a message until the link is ready.
 sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* storage) {
-    const auto& bound = feed_->options().queue;
     held_bytes_ += message.payload.size();
     held_t& one = held_.emplace_back();
     one.view = message;
@@ -462,16 +493,19 @@ sink_c::verdict_e feed_link::hold(const message_view_t& message, std::string* st
         one.payload = std::move(*storage);
     else
         one.payload = message.payload;
-    if (held_.size() <= bound.messages && held_bytes_ <= bound.bytes) return verdict_e::GO_ON;
+    if (!holds_enough()) return verdict_e::GO_ON;
     // For the old link's end everything is kept by stopping to read, as for a slow consumer.
     if (state_ == state_e::HOLDING) return verdict_e::PAUSE;
-    state_ = state_e::FAILING;  // not at once, as in `cut`
-    feed_->loop().post([full = session_] {
-        full->give_up(error_c(error_e::QUEUE_FULL,
-                              "no acknowledgement of the subscriptions came before the queue's "
-                              "bound was reached"));
-    });
+    fail_attempt(
+        error_c(error_e::QUEUE_FULL,
+                "no acknowledgement of the subscriptions came before the queue's bound was "
+                "reached"));
     return verdict_e::GO_ON;
+}
+
+bool feed_link::holds_enough() const {
+    const auto& bound = feed_->options().queue;
+    return held_.size() > bound.messages || held_bytes_ > bound.bytes;
 }
 
 sink_c::verdict_e feed_link::On_messages(incoming_t& incoming) noexcept {
@@ -527,6 +561,7 @@ void feed_link::On_end() noexcept {
     timer_.cancel();
     held_.clear();
     held_bytes_ = 0;
+    const bool has_no_room = std::exchange(has_no_room_, false);
     settle_gate(must_end_ ? attempt_gate::outcome_e::UNKNOWN : attempt_gate::outcome_e::FAILED);
     honour_retry_after(*ended);
     const auto stated = ended->Get_error();
@@ -538,7 +573,8 @@ void feed_link::On_end() noexcept {
     if (!was_ready) {
         feed_->failed(ended.get(), error);
         ++failures_;
-        return decide(error, false, feed_->has_been_open() || may_be_mended(error));
+        return decide(error, false,
+                      !has_no_room && (feed_->has_been_open() || may_be_mended(error)));
     }
     down_since_ = runtime::steady_now();
     const std::int64_t open_for = down_since_ - ready_at_;
@@ -547,7 +583,7 @@ void feed_link::On_end() noexcept {
     if (feed_->is_being_replaced(*this)) must_end_ = true;
     feed_->lost(*this, *ended);
     if (state_ == state_e::ENDED) return;
-    decide(error, true, error.Code() != error_e::QUEUE_FULL);
+    decide(error, true, !has_no_room && error.Code() != error_e::QUEUE_FULL);
 }
 
 }  // namespace wspool::detail

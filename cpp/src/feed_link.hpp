@@ -39,6 +39,8 @@ public:
     void retire();
     /// The old link has ended: hands on what was held back.
     void take_over();
+    /// The sink has no room and wants no more, of no connection.
+    void fail_for_full_queue();
     void pause_reading();
     void resume_reading();
 
@@ -72,7 +74,7 @@ private:
         PREPARING,    // for user code
         CONNECTING,   // session_ is not open
         SUBSCRIBING,  // it is open, acknowledgements are missing
-        FAILING,      // and there is no room to wait for them; it is given up
+        FAILING,      // they cannot be sent, or there is no room to wait; it is given up
         HOLDING,      // it is ready, its predecessor has not ended
         READY,
         ENDED,
@@ -93,10 +95,12 @@ private:
     void again(const error_c& error);
     void finish();
     void subscribe();
+    void fail_attempt(const error_c& error);
     void become_ready();
     void go_live();
     void hand_on_held();
     verdict_e hold(const message_view_t& message, std::string* storage);
+    [[nodiscard]] bool holds_enough() const;
     void cut(const char* why);
     verdict_e bounded(verdict_e verdict, std::size_t bytes);
     void settle_gate(attempt_gate::outcome_e outcome);
@@ -113,7 +117,8 @@ private:
     bool succeeded_ = false;  // or is no successor
     bool has_been_ready_ = false;
     bool is_cut_ = false;
-    std::size_t surplus_ = 0;  // bytes that a retired connection brought and there was no room for
+    bool has_no_room_ = false;  // it ends for the sink's sake
+    std::size_t surplus_ = 0;   // bytes that a retired connection brought and there was no room for
     // The delay, then the deadline of user code, then of the acknowledgements, then the age.
     asio::steady_timer timer_;
     asio::steady_timer proof_;  // until the attempt counts as proven
@@ -131,8 +136,8 @@ private:
     std::int64_t down_since_ = runtime::steady_now();
     std::int64_t ready_ns_ = 0;
     unsigned ready_attempts_ = 0;
-    bool at_gate_ = false;  // an attempt is not settled
-    unsigned asked_ = 0;    // of user code; tells an answer that comes too late
+    enum class place_e { NONE, ASKED, UNDER_WAY } place_ = place_e::NONE;  // at the gate
+    unsigned asked_ = 0;  // of user code; tells an answer that comes too late
 };
 
 }  // namespace wspool::detail

@@ -16,7 +16,8 @@ bool first_arrivals::is_first(const message_view_t& message) {
             json_finder_c::found_e::FOUND) {
             return true;
         }
-        // The text of a value has no bare newline, so names of several values stay apart.
+        // A value has bare newlines only between its brackets, which say where it ends: so names of
+        // several values stay apart.
         name_.append(value).push_back('\n');
     }
     if (name_.size() > longest_name || known_.count(name_) != 0) {

@@ -33,7 +33,7 @@ public:
         record_picker_c picker;
         std::vector<std::pair<std::string, std::uint32_t>> generations;  // of feeds only
         std::vector<std::pair<std::string, event_t>> events;             // for the next batch
-        /// When the oldest row that is not in a batch was picked; 0: there is none.
+        /// When the oldest row that is not in a batch was picked, or event came; 0: there is none.
         std::atomic<clock::rep> since{0};
     };
 
@@ -217,16 +217,17 @@ sink_c::verdict_e record_stream_c::impl::take(lane& into, std::uint32_t label,
 /// The lane's mutex is held.
 void record_stream_c::impl::finish(lane& of, std::size_t field) {
     batch_ptr batch = of.picker.Finish(field);
-    of.since.store(0);
+    if (of.events.empty()) of.since.store(0);
     const std::lock_guard lock(mutex);
     ++statistics.batches;
     statistics.rows += batch->rows;
     const bool is_full = finished.size() >= options.max_batches;
     if (is_full && options.overflow == overflow_e::DROP_NEWEST) {
         statistics.dropped += batch->rows;
-        return;  // events stay for the next
+        return;  // events stay for the next, and are waited for
     }
-    if (!of.generations.empty()) {
+    of.since.store(0);
+    if (!of.generations.empty() || !of.events.empty()) {
         auto told = std::make_shared<record_batch_t>(*batch);
         told->generations = of.generations;
         told->events = std::exchange(of.events, {});
@@ -286,7 +287,7 @@ void record_stream_c::impl::finish_due(lane& of) {
     for (std::size_t i = 0; i < fields->Fields().size(); ++i)
         if (of.picker.Rows(i) != 0) finish(of, i);
     if (!of.events.empty()) finish(of, 0);
-    of.since.store(0);
+    if (of.events.empty()) of.since.store(0);
 }
 
 /// Something happened to a feed: rows from before are a batch of their own.

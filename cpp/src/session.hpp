@@ -96,6 +96,8 @@ public:
     /// Stops reading until `Resume_reading`.
     void pause_reading();
     [[nodiscard]] bool is_paused() const { return paused_ && !resting_; }
+    /// `Send` for what must go out before anything else can: write_bound does not hold it back.
+    error_ptr send_beyond_bound(std::string_view message, bool is_text);
     /// Ends the connection, in whichever state it is, for a reason of our own.
     void give_up(const error_c& error);
     /// The sink has no room and wants no more.
@@ -213,8 +215,11 @@ private:
     struct frame_t {
         protocol::opcode_e opcode;
         bool is_final = true;
-        bool is_text = false;  ///< a fragment of a text message
+        bool is_text = false;    ///< a fragment of a text message
+        bool is_bounded = true;  ///< by write_bound
     };
+    error_ptr send_whole(std::string_view message, bool is_text,
+                         std::optional<std::chrono::nanoseconds> wait, bool is_bounded);
     error_ptr append_frame(const frame_t& frame, std::string_view payload,
                            std::optional<std::chrono::nanoseconds> wait);
     error_ptr begin_closing(std::uint16_t code, std::string_view reason, bool is_failure);

@@ -30,11 +30,22 @@ error_ptr session::not_open() const {
 
 error_ptr session::Send(std::string_view message, bool is_text,
                         std::optional<std::chrono::nanoseconds> wait) {
+    return send_whole(message, is_text, wait, true);
+}
+
+error_ptr session::send_beyond_bound(std::string_view message, bool is_text) {
+    return send_whole(message, is_text, std::chrono::nanoseconds(0), false);
+}
+
+error_ptr session::send_whole(std::string_view message, bool is_text,
+                              std::optional<std::chrono::nanoseconds> wait, bool is_bounded) {
     if (auto error = not_open()) return error;
     if (is_text && !protocol::check_text(message.data(), message.size()).is_valid) {
         return make_error(error_e::INVALID_ARGUMENT, "message: text must be valid UTF-8");
     }
-    auto error = append_frame({is_text ? opcode_e::text : opcode_e::binary}, message, wait);
+    frame_t frame{is_text ? opcode_e::text : opcode_e::binary};
+    frame.is_bounded = is_bounded;
+    auto error = append_frame(frame, message, wait);
     if (!error) messages_sent_.fetch_add(1, std::memory_order_relaxed);
     return error;
 }
@@ -79,8 +90,8 @@ error_ptr session::append_frame(const frame_t& frame, std::string_view payload,
     {
         std::unique_lock lock(out_mutex_);
         const auto fits = [&] {
-            return outbox_closed_ || buffered_ == 0 || protocol::is_control(frame.opcode) ||
-                   buffered_ + size <= options_.write_bound;
+            return outbox_closed_ || buffered_ == 0 || !frame.is_bounded ||
+                   protocol::is_control(frame.opcode) || buffered_ + size <= options_.write_bound;
         };
         if (!fits()) {
             if (loop_->on_own_thread()) {

@@ -5,6 +5,9 @@
 #include <string>
 #include <vector>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "attempt_gate.hpp"
 
 using wspool::detail::attempt_gate;
@@ -16,8 +19,15 @@ constexpr std::int64_t second = 1'000'000'000;
 constexpr std::int64_t millisecond = 1'000'000;
 
 void fail(attempt_gate& gate, const std::string& host, std::int64_t now) {
-    gate.enter(host);
+    gate.enter(host, false);
     gate.settled(host, outcome_e::FAILED, now);
+}
+
+/// Asks, and connects at once where it may.
+std::int64_t go(attempt_gate& gate, const std::string& host, std::int64_t now) {
+    const std::int64_t wait = gate.ask(host, now);
+    if (wait == 0) gate.enter(host, true);
+    return wait;
 }
 
 }  // namespace
@@ -25,9 +35,9 @@ void fail(attempt_gate& gate, const std::string& host, std::int64_t now) {
 TEST_CASE("attempt gate: at a healthy host nobody waits") {
     // Thousands of connections that begin together must not queue for no reason.
     attempt_gate gate;
-    for (int i = 0; i < 5000; ++i) CHECK(gate.ask("host", second) == 0);
+    for (int i = 0; i < 5000; ++i) CHECK(go(gate, "host", second) == 0);
     for (int i = 0; i < 5000; ++i) gate.settled("host", outcome_e::PROVEN, 2 * second);
-    CHECK(gate.ask("host", 2 * second) == 0);
+    CHECK(go(gate, "host", 2 * second) == 0);
 }
 
 TEST_CASE("attempt gate: at most ten attempts in the first ten seconds of a failing host") {
@@ -39,7 +49,7 @@ TEST_CASE("attempt gate: at most ten attempts in the first ten seconds of a fail
     for (std::int64_t now = 0; now < 30 * second; now += 10 * millisecond) {
         for (std::int64_t& next : next_question) {
             if (now < next) continue;
-            const std::int64_t wait = gate.ask("host", now);
+            const std::int64_t wait = go(gate, "host", now);
             REQUIRE(wait >= 0);
             next = now + wait;
             if (wait != 0) continue;
@@ -60,15 +70,41 @@ TEST_CASE("attempt gate: what is still under way holds the next one back") {
     attempt_gate gate;
     fail(gate, "host", 0);
     const std::int64_t later = 5 * second;
-    CHECK(gate.ask("host", later) == 0);
-    CHECK(gate.ask("host", later) == attempt_gate::interval);
+    CHECK(go(gate, "host", later) == 0);
+    CHECK(go(gate, "host", later) == attempt_gate::interval);
     const std::int64_t much_later = 60 * second;
-    const std::int64_t wait = gate.ask("host", much_later);
+    const std::int64_t wait = go(gate, "host", much_later);
     CHECK(wait > 0);
     CHECK(wait < second);
     gate.settled("host", outcome_e::UNKNOWN, much_later);
-    CHECK(gate.ask("host", much_later) == 0);
-    CHECK(gate.ask("other", 0) == 0);  // another host's trouble is none of ours
+    CHECK(go(gate, "host", much_later) == 0);
+    CHECK(go(gate, "other", 0) == 0);  // another host's trouble is none of ours
+}
+
+TEST_CASE("attempt gate: what is asked for and never made holds nobody up") {
+    // User code makes an attempt between asking and connecting, and may hang; others have their
+    // turns meanwhile, and no more than their turns.
+    attempt_gate gate;
+    fail(gate, "host", 0);
+    std::int64_t now = 5 * second;
+    for (int i = 0; i < 10; ++i) {
+        CHECK(gate.ask("host", now) == 0);
+        CHECK(gate.ask("host", now) == attempt_gate::interval);
+        now += attempt_gate::interval;
+    }
+    CHECK(go(gate, "host", now) == 0);
+    now += attempt_gate::interval;
+    CHECK(gate.ask("host", now) > 0);  // that one connects
+    gate.settled("host", outcome_e::PROVEN, now);
+    // Where two may be under way, what is made may take both places, but not for good.
+    CHECK(gate.ask("host", now) == 0);
+    CHECK(gate.ask("host", now) == attempt_gate::interval);
+    now += attempt_gate::interval;
+    CHECK(go(gate, "host", now) == 0);
+    for (int i = 0; i < 12; ++i) gate.withdraw("host");
+    gate.settled("host", outcome_e::PROVEN, now);
+    for (int i = 0; i < 4; ++i) CHECK(gate.ask("host", now) == 0);
+    CHECK(gate.ask("host", now) > 0);
 }
 
 TEST_CASE("attempt gate: a host that comes back is let in by twos, fours, and so on") {
@@ -77,17 +113,17 @@ TEST_CASE("attempt gate: a host that comes back is let in by twos, fours, and so
     fail(gate, "host", 0);
     std::int64_t now = 10 * second;
     unsigned window = 1;
-    CHECK(gate.ask("host", now) == 0);
+    CHECK(go(gate, "host", now) == 0);
     while (window * 2 < attempt_gate::healthy_from) {
         now += second;
         gate.settled("host", outcome_e::PROVEN, now);  // the last one that was under way
         window *= 2;
-        for (unsigned i = 0; i < window; ++i) CHECK(gate.ask("host", now) == 0);
-        CHECK(gate.ask("host", now) > 0);
+        for (unsigned i = 0; i < window; ++i) CHECK(go(gate, "host", now) == 0);
+        CHECK(go(gate, "host", now) > 0);
         for (unsigned i = 1; i < window; ++i) gate.settled("host", outcome_e::UNKNOWN, now);
     }
     gate.settled("host", outcome_e::PROVEN, now);
-    for (int i = 0; i < 1000; ++i) CHECK(gate.ask("host", now) == 0);
+    for (int i = 0; i < 1000; ++i) CHECK(go(gate, "host", now) == 0);
 }
 
 TEST_CASE("attempt gate: a failure on the way back begins anew") {
@@ -95,27 +131,27 @@ TEST_CASE("attempt gate: a failure on the way back begins anew") {
     attempt_gate gate;
     fail(gate, "host", 0);
     const std::int64_t now = 10 * second;
-    CHECK(gate.ask("host", now) == 0);
+    CHECK(go(gate, "host", now) == 0);
     gate.settled("host", outcome_e::PROVEN, now);
-    CHECK(gate.ask("host", now) == 0);
+    CHECK(go(gate, "host", now) == 0);
     gate.settled("host", outcome_e::FAILED, now);
-    CHECK(gate.ask("host", now) == attempt_gate::interval);
-    CHECK(gate.ask("host", now + attempt_gate::interval) == 0);
-    CHECK(gate.ask("host", now + attempt_gate::interval) > 0);
+    CHECK(go(gate, "host", now) == attempt_gate::interval);
+    CHECK(go(gate, "host", now + attempt_gate::interval) == 0);
+    CHECK(go(gate, "host", now + attempt_gate::interval) > 0);
 }
 
 TEST_CASE("attempt gate: Retry-After holds everybody back, for an hour at most") {
     // At a healthy host too: it has asked for it. A shorter one does not undo a longer one.
     attempt_gate gate;
     gate.hold("host", 5 * second, second);
-    CHECK(gate.ask("host", second) == 5 * second);
+    CHECK(go(gate, "host", second) == 5 * second);
     gate.hold("host", second, second);
-    CHECK(gate.ask("host", 2 * second) == 4 * second);
-    CHECK(gate.ask("host", 6 * second) == 0);
+    CHECK(go(gate, "host", 2 * second) == 4 * second);
+    CHECK(go(gate, "host", 6 * second) == 0);
     gate.hold("host", attempt_gate::longest_hold * 24, 6 * second);
-    CHECK(gate.ask("host", 6 * second) == attempt_gate::longest_hold);
+    CHECK(go(gate, "host", 6 * second) == attempt_gate::longest_hold);
     fail(gate, "host", 6 * second);  // and a failure shortens nothing
-    CHECK(gate.ask("host", 6 * second) == attempt_gate::longest_hold);
+    CHECK(go(gate, "host", 6 * second) == attempt_gate::longest_hold);
 }
 
 TEST_CASE("attempt gate: of many hosts those that say nothing are forgotten") {
@@ -125,13 +161,13 @@ TEST_CASE("attempt gate: of many hosts those that say nothing are forgotten") {
     const auto visit_many = [&](attempt_gate& gate) {
         for (int i = 0; i < 2000; ++i) {
             const std::string host = "host" + std::to_string(i);
-            CHECK(gate.ask(host, now) == 0);
+            CHECK(go(gate, host, now) == 0);
             gate.settled(host, outcome_e::PROVEN, now);
         }
     };
     const auto is_remembered = [&](attempt_gate& gate) {
-        const std::int64_t first = gate.ask("failed", now);
-        return first != 0 || gate.ask("failed", now) != 0;
+        const std::int64_t first = go(gate, "failed", now);
+        return first != 0 || go(gate, "failed", now) != 0;
     };
     attempt_gate few;
     fail(few, "failed", 0);
@@ -142,11 +178,11 @@ TEST_CASE("attempt gate: of many hosts those that say nothing are forgotten") {
     many.hold("held", attempt_gate::longest_hold, 0);
     visit_many(many);
     CHECK_FALSE(is_remembered(many));
-    CHECK(many.ask("lately", now) > 0);
-    CHECK(many.ask("held", now) > 0);
+    CHECK(go(many, "lately", now) > 0);
+    CHECK(go(many, "held", now) > 0);
     attempt_gate busy;
     fail(busy, "failed", 0);
-    CHECK(busy.ask("failed", now - 200 * second) == 0);
+    CHECK(go(busy, "failed", now - 200 * second) == 0);
     visit_many(busy);
     CHECK(is_remembered(busy));
 }
@@ -154,4 +190,20 @@ TEST_CASE("attempt gate: of many hosts those that say nothing are forgotten") {
 TEST_CASE("attempt gate: one for the process") {
     // A server does not care whose connections they are.
     CHECK(&attempt_gate::of_process() == &attempt_gate::of_process());
+}
+
+TEST_CASE("attempt gate: after fork() the child has one of its own") {
+    // The parent's may be locked for good there, by a thread that does not exist.
+    attempt_gate& parents = attempt_gate::of_process();
+    fail(parents, "forked", second);
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        attempt_gate& own = attempt_gate::of_process();
+        ::_exit(&own != &parents && own.ask("forked", second) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(status == 0);
+    CHECK(&attempt_gate::of_process() == &parents);
 }

@@ -4,9 +4,11 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <functional>
+#include <future>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -46,6 +48,29 @@ public:
                bool by_default, judged_t answer) override {
         judge(error, was_open, by_default, std::move(answer));
     }
+};
+
+/// Keeps what is logged of feeds, as "2 text" with the level.
+class kept_lines : public wspool::log_c {
+public:
+    [[nodiscard]] bool Wants(level_e /*level*/) const noexcept override { return true; }
+    void Write(level_e level, std::string_view topic, const std::string& text) override {
+        if (topic != "reconnect") return;
+        const std::lock_guard lock(mutex_);
+        lines_.push_back(std::to_string(static_cast<int>(level)) + " " + text);
+    }
+    [[nodiscard]] strings of(level_e level) {
+        const std::lock_guard lock(mutex_);
+        strings found;
+        for (const std::string& line : lines_) {
+            if (line.front() == '0' + static_cast<int>(level)) found.push_back(line.substr(2));
+        }
+        return found;
+    }
+
+private:
+    std::mutex mutex_;
+    strings lines_;
 };
 
 /// What a consumer takes from a queue: events, messages, "+" behind a fragment that others follow,
@@ -352,6 +377,48 @@ TEST_CASE("feed: options that make no sense are refused") {
     CHECK(refusal(options).find("match") != std::string::npos);
 }
 
+TEST_CASE("feed: a callback's handle is that of a connection that was ready") {
+    // Not that of one that the loop is making while the callback's thread is behind.
+    signal_t has_come;
+    signal_t is_lost;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (number == 0) {
+            if (!peer.upgrade()) return;
+            peer.send(text("a"));
+            CHECK(has_come.wait());
+            peer.send(text("b"));
+            return;
+        }
+        peer.read_request();
+        is_lost.set();
+        peer.read_eof();
+    });
+    using handle_t = websocketpp::connection_hdl;
+    signal_t is_done;
+    handle_t opened;
+    std::vector<handle_t> of_messages;
+    wspool::metadata_c::on_callbacks_t callbacks;
+    callbacks.on_open = [&](auto&, handle_t handle) { opened = std::move(handle); };
+    callbacks.on_msg = [&](auto&, handle_t handle, const auto& message, auto&) {
+        of_messages.push_back(std::move(handle));
+        if (message->get_payload() == "b") return is_done.set();
+        has_come.set();
+        CHECK(is_lost.wait());
+    };
+    wspool::endpoint_c endpoint;
+    std::future<status_e> future;
+    int id = 0;
+    REQUIRE(endpoint.Create_new_connection(server.uri(), future, id, callbacks, reconnecting()) ==
+            nullptr);
+    REQUIRE(is_done.wait());
+    REQUIRE(of_messages.size() == 2);
+    for (const handle_t& one : of_messages) {
+        CHECK_FALSE(one.owner_before(opened));
+        CHECK_FALSE(opened.owner_before(one));
+    }
+    CHECK(endpoint.Stop(5s));
+}
+
 // --- subscriptions
 
 TEST_CASE(
@@ -406,6 +473,46 @@ TEST_CASE(
     }
     expected.insert(expected.end(), {"closed 2 1000", "close 1000"});
     CHECK(log->items() == expected);
+}
+
+TEST_CASE("feed: all subscriptions are sent, however small the write bound is") {
+    // A link that is ready without some of them would be silent about these for ever.
+    constexpr int count = 1000;
+    std::atomic<int> in_order{0};
+    raw_server server([&](raw_peer& peer, int) {
+        if (!peer.upgrade()) return;
+        received_frame_t frame;
+        for (int i = 0; i < count && peer.read_until(1, frame); ++i) {
+            if (frame.payload == std::to_string(i) + std::string(100, '.')) ++in_order;
+        }
+        peer.end_in_order();
+    });
+    options_t options;
+    options.write_bound = std::size_t{64} * 1024;
+    options.deflate.enabled = false;
+    for (int i = 0; i < count; ++i) {
+        options.subscriptions.push_back({std::to_string(i) + std::string(100, '.'), true});
+    }
+    wspool::endpoint_c endpoint;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    CHECK(log->wait("opened 1"));
+    CHECK(comes_true([&] { return in_order == count; }));
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
+}
+
+TEST_CASE("feed: a subscription that cannot be sent fails the attempt") {
+    // As text that is none.
+    raw_server server([&](raw_peer& peer, int) {
+        if (peer.upgrade()) peer.read_eof();
+    });
+    options_t options;
+    options.subscriptions = {{"one", true}, {"\xFF", true}};
+    wspool::endpoint_c endpoint;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(feed->Wait_closed(patience));
+    CHECK(log->items() == strings{"fail"});
+    CHECK(log->failure()->Code() == error_e::INVALID_ARGUMENT);
 }
 
 TEST_CASE("feed: acknowledgements behind more than the queue holds fail the attempt") {
@@ -728,6 +835,83 @@ TEST_CASE("feed: user code that throws is an attempt that failed, or no judgemen
     CHECK(other->Wait_closed(patience));
 }
 
+TEST_CASE("feed: attempts that user code fails say nothing about the host") {
+    // It was never asked; others need not wait for it.
+    raw_server healthy([](raw_peer& peer, int) { peer.read_eof(); });
+    auto source = std::make_shared<scripted_source>();
+    SUBCASE("as it makes none") {
+        source->prepare = [](unsigned, const auto& answer) {
+            answer(std::make_unique<wspool::error_c>(error_e::PREPARATION, "no token"), {});
+        };
+    }
+    SUBCASE("as what it makes is not allowed") {
+        source->prepare = [&](unsigned, const auto& answer) {
+            answer(nullptr, {healthy.uri(), {{"bad name", "x"}}, {}, {}});
+        };
+        source->judge = [](const auto&, bool, bool, const auto& answer) { answer(true); };
+    }
+    auto options = reconnecting();
+    options.source = source;
+    options.reconnect.max_attempts = 3;
+    wspool::endpoint_c endpoint;
+    auto [log, feed] = start_feed(endpoint, healthy.uri(), options);
+    REQUIRE(feed->Wait_closed(patience));
+    CHECK(feed->Get_statistics().failed_attempts == 3);
+    auto& gate = wspool::detail::attempt_gate::of_process();
+    const std::string host = healthy.uri().substr(5);
+    for (int i = 0; i < 3; ++i) CHECK(gate.ask(host, wspool::runtime::steady_now()) == 0);
+    CHECK(healthy.count() == 0);
+}
+
+TEST_CASE("feed: a URI that is none is refused, and its password told to nobody") {
+    // Also where user code makes something else of each attempt, or the URI itself: then there may
+    // be a name in its place.
+    auto source = std::make_shared<scripted_source>();
+    source->prepare = [](unsigned, const auto& answer) {
+        answer(std::make_unique<wspool::error_c>(error_e::PREPARATION, "no token"), {});
+    };
+    options_t options;
+    options.source = source;
+    wspool::endpoint_c endpoint;
+    std::shared_ptr<wspool::metadata_c> feed;
+    const auto create = [&](const std::string& uri) {
+        return endpoint.Create_new_connection(uri, std::make_shared<feed_log>(), options, feed);
+    };
+    const auto error = create("ws://user:secret@host:port/");
+    REQUIRE(error != nullptr);
+    CHECK(error->Code() == error_e::INVALID_URI);
+    CHECK(error->Error_msg().find("secret") == std::string::npos);
+    CHECK(feed == nullptr);
+    REQUIRE(create("user:sec@ret@host/path") == nullptr);
+    CHECK(feed->Get_uri() == "host/path");
+    REQUIRE(create("make_uri()") == nullptr);
+    CHECK(feed->Get_uri() == "make_uri()");
+    CHECK(endpoint.Stop(5s));
+}
+
+TEST_CASE("feed: user code that hangs stops no other feed of its host") {
+    // It was let through by the gate, and answers when it likes.
+    const std::string refused = "ws://127.0.0.1:" + std::to_string(refused_port());
+    signal_t hangs;
+    wspool::attempt_source_c::prepared_t never_called;
+    auto source = std::make_shared<scripted_source>();
+    source->prepare = [&](unsigned attempt, auto answer) {
+        if (attempt == 1) return answer(nullptr, {refused, {}, {}, {}});
+        never_called = std::move(answer);
+        hangs.set();
+    };
+    auto hanging = reconnecting();
+    hanging.source = source;
+    wspool::endpoint_c endpoint;
+    const auto one = start_feed(endpoint, refused, hanging);
+    REQUIRE(hangs.wait());
+    const auto other = start_feed(endpoint, refused, reconnecting());
+    CHECK(comes_true([&] { return other.feed->Get_statistics().failed_attempts >= 2; }));
+    CHECK(one.feed->Get_statistics().failed_attempts == 1);
+    CHECK(endpoint.Stop(5s));
+    never_called = nullptr;
+}
+
 TEST_CASE("feed: user code judges what is tried again") {
     // Against the default, both ways.
     raw_server server([](raw_peer& peer, int number) {
@@ -758,6 +942,63 @@ TEST_CASE("feed: user code judges what is tried again") {
     CHECK(judged == strings{std::to_string(static_cast<int>(error_e::STATUS)),
                             std::to_string(static_cast<int>(error_e::CLOSED)) + " open again"});
     CHECK(log->items().back() == "close 1001");
+}
+
+TEST_CASE("feed: the log says that a feed is given up, and why") {
+    // However it came to that; but not that the user ended it.
+    using level_e = wspool::log_c::level_e;
+    const auto lines = std::make_shared<kept_lines>();
+    auto options = reconnecting();
+    options.log = lines;
+    wspool::endpoint_c endpoint;
+    SUBCASE("as trying again will not mend it") {
+        raw_server server([](raw_peer& peer, int) {
+            peer.read_request();
+            peer.send("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            peer.read_eof();
+        });
+        auto [log, feed] = start_feed(endpoint, server.uri() + "/?token=secret", options);
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(lines->of(level_e::ERROR) ==
+              strings{server.uri() + "/?...: given up: " + log->failure()->Error_msg()});
+    }
+    SUBCASE("as user code says so") {
+        raw_server server([](raw_peer& peer, int) {
+            if (peer.upgrade()) peer.close_with(1001);
+        });
+        auto source = std::make_shared<scripted_source>();
+        source->judge = [](const auto&, bool, bool, const auto& answer) { answer(false); };
+        options.source = source;
+        auto [log, feed] = start_feed(endpoint, server.uri(), options);
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(lines->of(level_e::ERROR) ==
+              strings{server.uri() + "/: given up: the peer closed the connection"});
+    }
+    SUBCASE("as the queue has no room") {
+        raw_server server([](raw_peer& peer, int) {
+            if (!peer.upgrade()) return;
+            for (int i = 0; i < 5; ++i) peer.send(text("x"));
+            peer.end_in_order();
+        });
+        options.queue.messages = 2;
+        options.queue.overflow = overflow_e::FAIL;
+        const auto queue = std::make_shared<message_queue_c>(options.queue);
+        const auto feed = start_queue(endpoint, server.uri(), options, queue);
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(comes_true([&] { return !lines->of(level_e::ERROR).empty(); }));
+        CHECK(lines->of(level_e::ERROR) ==
+              strings{server.uri() + "/: given up: the receive queue is full"});
+    }
+    SUBCASE("not where it was closed") {
+        raw_server server([](raw_peer& peer, int) {
+            if (peer.upgrade()) peer.end_in_order();
+        });
+        auto [log, feed] = start_feed(endpoint, server.uri(), options);
+        REQUIRE(log->wait("opened 1"));
+        feed->Close();
+        REQUIRE(feed->Wait_closed(patience));
+        CHECK(lines->of(level_e::ERROR).empty());
+    }
 }
 
 TEST_CASE("feed: a queue that failed for want of room takes messages again, if user code says so") {

@@ -4,6 +4,7 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -20,6 +21,7 @@
 
 using namespace wspool_test;
 using wspool::error_e;
+using wspool::message_queue_c;
 using wspool::options_t;
 using status_e = wspool::metadata_c::status_e;
 using strings = std::vector<std::string>;
@@ -36,6 +38,24 @@ wspool::acknowledgement_t containing(std::string text) {
     one.contains = std::move(text);
     return one;
 }
+
+/// Judges what ended for want of room.
+class judging_source : public wspool::attempt_source_c {
+public:
+    std::atomic<bool> answer{false};
+    std::atomic<int> asked{0};
+
+    [[nodiscard]] bool Prepares() const noexcept override { return false; }
+    [[nodiscard]] bool Judges() const noexcept override { return true; }
+    void Prepare(unsigned /*attempt*/, prepared_t /*answer*/) override {}
+    void Judge(wspool::metadata_c& /*connection*/, const wspool::error_c& error, bool /*was_open*/,
+               bool by_default, judged_t tell) override {
+        if (error.Code() != error_e::QUEUE_FULL) return tell(by_default);
+        CHECK_FALSE(by_default);
+        ++asked;
+        tell(answer);
+    }
+};
 
 /// What came of one generation, in order.
 strings of_generation(const strings& items, int generation) {
@@ -217,6 +237,45 @@ TEST_CASE("replacement: a successor waits at the gate of a host that is in troub
     REQUIRE(feed->Wait_closed(patience));
 }
 
+TEST_CASE("replacement: what failed while the old connection was open does not end the feed") {
+    // Its outage begins when the old one is lost, and so do the attempts that count, the time, and
+    // the delays.
+    struct server_t {
+        std::atomic<int> refused{0};
+        raw_server server{[this](raw_peer& peer, int number) {
+            if (number == 0) {
+                if (!peer.upgrade()) return;
+                CHECK(comes_true([&] { return refused == 2; }));
+                return peer.reset();
+            }
+            if (number < 4) {
+                peer.read_request();
+                peer.reset();
+                ++refused;
+                return;
+            }
+            if (peer.upgrade()) peer.end_in_order();
+        }};
+    };
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.replace_after = 100ms;
+    options.reconnect.max_attempts = 3;
+    server_t for_attempts;
+    const auto counting = start_feed(endpoint, for_attempts.server.uri(), options);
+    options.reconnect.max_attempts = 0;
+    options.reconnect.give_up_after = 2'500ms;
+    server_t for_time;
+    const auto timing = start_feed(endpoint, for_time.server.uri(), options);
+    for (const auto& one : {counting, timing}) {
+        CHECK(comes_true(
+            [&] { return one.log->count_of("opened") == 2 || one.feed->Wait_closed(0s); }));
+        CHECK(one.log->count_of("opened") == 2);
+        one.feed->Close();
+        CHECK(one.feed->Wait_closed(patience));
+    }
+}
+
 TEST_CASE("replacement: a feed that is closed while its successor is on its way ends both") {
     // And says that it was closed, not that an attempt failed.
     signal_t asked;
@@ -294,6 +353,43 @@ TEST_CASE("replacement: what there is no room for ends the old connection, and c
         feed->Close();
         CHECK(feed->Wait_closed(patience));
     }
+}
+
+TEST_CASE("replacement: a successor that waits holds no more than the queue's bound") {
+    // Whoever says that there is room speaks of the old connection's messages.
+    signal_t is_closing;
+    signal_t may_close;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        if (number == 0) {
+            received_frame_t frame;
+            if (!peer.read_until(8, frame)) return;
+            is_closing.set();
+            CHECK(may_close.wait());
+            peer.send(with_opcode(8, frame.payload));
+            return;
+        }
+        for (int i = 0; number == 1 && i < 2000; ++i) {
+            if (!peer.send(text(std::string(16'384, 'x')))) return;
+        }
+        peer.end_in_order();
+    });
+    wspool::endpoint_c endpoint;
+    options_t options;
+    options.replace_after = 100ms;
+    options.queue.messages = 4;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(is_closing.wait());
+    for (int i = 0; i < 200; ++i) {
+        feed->Resume_reading();
+        std::this_thread::sleep_for(1ms);  // for a read, which there must be none of
+    }
+    may_close.set();
+    REQUIRE(log->wait("opened 2"));
+    // The messages that were held are those of two reads or so: else it was paused again and again.
+    CHECK(feed->Get_statistics().pauses < 20);
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
 }
 
 // --- redundancy
@@ -433,6 +529,132 @@ TEST_CASE("redundancy: each of the connections is replaced in its time") {
     CHECK(log->count_of("gap") == 0);
     feed->Close();
     REQUIRE(feed->Wait_closed(patience));
+}
+
+TEST_CASE("redundancy: a queue that has no room and may not drop ends all connections") {
+    // What the others bring after that would be missing without a word. User code may go on all the
+    // same, and gets a gap.
+    for (const bool goes_on : {false, true}) {
+        CAPTURE(goes_on);
+        signal_t are_open;
+        raw_server server([&](raw_peer& peer, int number) {
+            if (!peer.upgrade()) return;
+            if (number == 0 && are_open.wait()) {
+                for (int i = 0; i < 20; ++i) peer.send(numbered(i));
+            }
+            if (number > 1) peer.send(numbered(99));
+            peer.end_in_order();
+        });
+        auto source = std::make_shared<judging_source>();
+        source->answer = goes_on;
+        auto options = reconnecting();
+        options.redundancy = 2;
+        options.dedup = {"/u"};
+        options.source = source;
+        options.queue.messages = 8;  // events are among them
+        options.queue.overflow = wspool::overflow_e::FAIL;
+        const auto queue = std::make_shared<message_queue_c>(options.queue, nullptr, 0, true);
+        wspool::endpoint_c endpoint;
+        std::shared_ptr<wspool::metadata_c> feed;
+        REQUIRE(endpoint.Create_new_connection(server.uri(), queue, options, feed) == nullptr);
+        REQUIRE(comes_true([&] { return feed->Get_generation() == 2; }));
+        are_open.set();
+        strings events;
+        const auto take_all = [&] {
+            for (message_queue_c::item_t item; queue->Next(item);) {
+                if (item.event) events.push_back(brief(*item.event).substr(0, 6));
+            }
+        };
+        REQUIRE(comes_true([&] { return queue->Dropped() > 0; }));
+        take_all();
+        if (goes_on) {
+            CHECK(comes_true([&] {
+                take_all();
+                return feed->Get_generation() == 4;
+            }));
+            feed->Abort();
+        }
+        REQUIRE(feed->Wait_closed(patience));
+        if (!goes_on) {
+            REQUIRE(feed->Get_error() != nullptr);
+            CHECK(feed->Get_error()->Code() == error_e::QUEUE_FULL);
+        }
+        CHECK(source->asked == 2);
+        take_all();
+        REQUIRE(events.size() >= 4);
+        CHECK(std::count(events.begin(), events.end(), "opened") == (goes_on ? 4 : 2));
+        CHECK(strings(events.begin(), events.begin() + 4) ==
+              strings{"opened", "opened", "closed", "closed"});
+        CHECK(std::count(events.begin(), events.end(), "gap 3") +
+                  std::count(events.begin(), events.end(), "gap 4") ==
+              (goes_on ? 1 : 0));
+    }
+}
+
+TEST_CASE("redundancy: a connection that does not take what the others took is made anew") {
+    // Its peer would not know what theirs know, and nobody would hear of it.
+    std::atomic<int> taken{0};
+    signal_t is_done;
+    raw_server server([&](raw_peer& peer, int number) {
+        if (!peer.upgrade()) return;
+        if (number == 1) {  // takes nothing
+            CHECK(is_done.wait());
+            return;
+        }
+        received_frame_t frame;
+        while (peer.read_frame(frame) && frame.opcode != 8) ++taken;
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.redundancy = 2;
+    options.dedup = {"/u"};
+    options.deflate.enabled = false;
+    options.write_bound = 1024 * 1024;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 2; }));
+    const std::string message(256 * 1024, 'x');
+    int sent = 0;
+    while (sent < 400 && log->count_of("closed") == 0) {
+        const auto error = feed->Send(message, false, 50ms);
+        REQUIRE((error ? error->Error_msg() : "") == "");
+        ++sent;
+    }
+    CHECK(comes_true([&, one = log] { return one->count_of("opened") == 3; }));
+    CHECK(log->count_of("closed") == 1);
+    CHECK(log->events().at(2).reason == "it did not take what the other connections took");
+    CHECK(comes_true([&] { return taken >= sent; }));
+    is_done.set();
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
+}
+
+TEST_CASE("redundancy: the time to wait for room is one for all connections") {
+    // Else it would be as many times what was asked for.
+    signal_t is_done;
+    raw_server server([&](raw_peer& peer, int) {
+        if (peer.upgrade()) CHECK(is_done.wait());
+    });
+    wspool::endpoint_c endpoint;
+    auto options = reconnecting();
+    options.redundancy = 8;
+    options.dedup = {"/u"};
+    options.deflate.enabled = false;
+    options.write_bound = 1024;
+    auto [log, feed] = start_feed(endpoint, server.uri(), options);
+    REQUIRE(comes_true([&, one = log] { return one->count_of("opened") == 8; }));
+    const std::string message(32 * 1024 * 1024, 'x');
+    REQUIRE(feed->Send(message, false, 0s) == nullptr);  // as their buffers are empty
+    const auto begin = std::chrono::steady_clock::now();
+    const auto error = feed->Send(message, false, 500ms);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    REQUIRE(error != nullptr);
+    CHECK(error->Code() == error_e::TIMEOUT);
+    CHECK(took >= 500ms);
+    CHECK(took < 2s);
+    CHECK(log->count_of("closed") == 0);
+    is_done.set();
+    feed->Abort();
+    CHECK(feed->Wait_closed(patience));
 }
 
 TEST_CASE("redundancy: what is lost while another connection is being replaced comes back") {

@@ -129,6 +129,30 @@ TEST_CASE("What happens at the bound") {
     }
 }
 
+TEST_CASE("What happened to feeds is told to the end, however few batches may wait") {
+    // Rows may be dropped; that a connection was lost may not.
+    auto options = small(10, 1);
+    options.overflow = overflow_e::DROP_NEWEST;
+    options.lanes = 2;
+    options.takes_events = true;
+    record_stream_c stream(numbers(), options);
+    const std::vector<std::shared_ptr<sink_c>> sinks{stream.New_sink("a", 0),
+                                                     stream.New_sink("b", 1)};
+    for (const auto& sink : sinks) {
+        event_t event;
+        event.generation = 1;
+        sink->On_event(event);
+        hand(*sink, {message(0)});
+        event.kind = event_t::kind_e::CLOSED;
+        sink->On_event(event);
+        sink->On_end();
+    }
+    std::size_t told = 0;
+    batch_ptr batch;
+    while (stream.Take(batch) == found_e::BATCH) told += batch->events.size();
+    CHECK(told == 4);
+}
+
 TEST_CASE("Messages that match nothing are kept, the latest so many") {
     auto options = small(10);
     options.kept_unmatched = 2;

@@ -11,9 +11,9 @@ namespace wspool {
 class WSPOOL_API log_c {
 public:
     enum class level_e {
-        DEBUG,    ///< each attempt and what it meets
-        INFO,     ///< a connection opened, closed or was replaced
-        WARNING,  ///< something was lost, failed and is tried again, or is slow
+        DEBUG,    ///< nothing so far
+        INFO,     ///< a connection opened or closed; what was lost is tried again
+        WARNING,  ///< something was lost, failed again and again, or is slow
         ERROR,    ///< given up
     };
 

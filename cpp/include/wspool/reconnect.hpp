@@ -70,8 +70,9 @@ public:
 /// The delay before the n-th attempt in a row is random between 0 and
 /// min(max_delay, initial_delay * factor^(n-1)). A Retry-After (RFC 9110 section 10.2.3) of an
 /// answer 429 or 503 is honoured up to an hour, by all connections to that host. And to a host at
-/// which attempts fail, or are closed within a second, the process makes one attempt every 1.2 s,
-/// however many connections want to; once one stays, two at a time, four, and so on.
+/// which attempts fail, or are closed within a second, the process makes at most one attempt every
+/// 1.2 s, and none while another is under way, however many connections want to; once one stays,
+/// two at a time, four, and so on. Only the first attempt of each connection is made at once.
 struct reconnect_t {
     using milliseconds = std::chrono::milliseconds;
 

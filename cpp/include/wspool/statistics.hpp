@@ -39,7 +39,7 @@ struct WSPOOL_API statistics_t {
     std::uint64_t callback_errors = 0;  ///< exceptions that callbacks let out
     std::uint64_t reconnects = 0;       ///< of a feed
     std::uint64_t failed_attempts = 0;  ///< of a feed
-    std::uint64_t dropped = 0;          ///< by the sink, once the connection has ended
+    std::uint64_t dropped = 0;          ///< by the sink, for want of room
     std::uint64_t duplicates = 0;       ///< of a feed: copies that were left out
     std::int64_t last_message_ns = 0;   ///< Unix time; 0: none
     std::int64_t last_received_ns = 0;  ///< Unix time of the last bytes; 0: none
