@@ -43,6 +43,7 @@ set(WSPOOL_CORE_SOURCES
   src/feed.cpp
   src/feed_api.cpp
   src/feed_link.cpp
+  src/feed_link_sink.cpp
   src/first_arrivals.cpp
   src/json/column.cpp
   src/json/dictionary.cpp

@@ -11,6 +11,7 @@ from tests.support.pull_servers import PATIENCE, echo, wait_until, websockets_se
 
 import wspool
 from wspool import Reconnect, Status, reconnecting
+from wspool.workers import Workers
 
 QUICK = Reconnect(initial_delay=0.02, max_delay=0.1, max_attempts=2)
 
@@ -188,7 +189,7 @@ def test_a_judge_that_blocks(server):
 class TestWorkers:
     def test_bounds(self):
         """Eight at a time, 64 with those that are late; then it says no."""
-        workers = reconnecting._Workers()
+        workers = Workers()
         workers.most, workers.most_threads, workers.idle_after = 2, 4, 0.05
         release, begun = threading.Event(), threading.Semaphore(0)
 
@@ -210,7 +211,7 @@ class TestWorkers:
 
     def test_no_more_than_that_in_time(self):
         """While they are in time, others wait; a thread that becomes free takes their work."""
-        workers = reconnecting._Workers()
+        workers = Workers()
         workers.most, workers.idle_after = 2, 0.05
         release = [threading.Semaphore(0) for _ in range(5)]
         begun = []
@@ -232,7 +233,7 @@ class TestWorkers:
 
     def test_whatever_work_raises(self):
         """A worker goes on."""
-        workers = reconnecting._Workers()
+        workers = Workers()
         workers.most = 1
         done = threading.Event()
 

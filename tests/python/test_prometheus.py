@@ -371,14 +371,6 @@ def test_without_prometheus_client():
     )
 
 
-def wait_until(condition):
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.005)
-
-
 def test_a_label_function_that_raises(registry, pool, caplog):
     """The other metrics are there, no counter falls, and it is logged once."""
 
