@@ -175,7 +175,7 @@ inline bool layout::walk(const char* at, const char* end, slice* values) const n
 }
 
 bool layout::match(std::string_view text, slice* values) const noexcept {
-    if (steps_.empty() || text.size() > largest) return false;
+    if (steps_.empty() || text.empty() || text.size() > largest) return false;
     if (walk(text.data(), text.data() + text.size(), values)) return true;
     for (const step& one : steps_)
         if (one.slot != plan::none) values[one.slot] = slice();
