@@ -290,7 +290,12 @@ void session::shut_down(websocketpp::transport::shutdown_handler handler) {
     if (connector_) connector_->cancel();
     const bool was_open = status_.load() != status_e::CONNECTING;
     if (!stream_.socket().is_open()) return finish();
-    if (was_open) stream_.finish();
+    if (was_open) {
+        // The end of TCP may have been read before the answer to a close frame was written.
+        if (!skip_linger_ && !waiting_writable_) flush_outbox();
+        stream_.finish();
+        bytes_sent_.store(stream_.bytes_out(), std::memory_order_relaxed);
+    }
     if (!was_open || skip_linger_ || stream_ended_ || received_close_) return finish();
     // Closing a socket with unread data resets the connection, and the reset may overtake the
     // close frame. So read to the end, for as long as a close handshake may take.

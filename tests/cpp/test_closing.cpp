@@ -1,5 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <sys/socket.h>
+
+#include <atomic>
+
 #include "support/frames.hpp"
 #include "support/raw_server.hpp"
 #include "support/recorder.hpp"
@@ -81,6 +85,27 @@ TEST_CASE("closing: what came in the close frame's segment can be answered") {
     };
     auto made = start(endpoint, server.uri(), {}, log);
     CHECK(made.connection->Wait_closed(patience));
+}
+
+TEST_CASE("closing: a close frame with the end of TCP right behind it is answered all the same") {
+    // RFC 6455 section 5.5.1. The end can be read before the answer is written.
+    std::atomic<int> answers{0};
+    raw_server server([&](raw_peer& peer) {
+        if (!peer.upgrade()) return;
+        peer.send(close(1001, "bye"));
+        ::shutdown(peer.descriptor(), SHUT_WR);
+        received_frame_t f;
+        if (peer.read_until(8, f) && f.payload == close_payload(1001, "bye")) ++answers;
+    });
+    constexpr int rounds = 300;
+    wspool::endpoint_c endpoint;
+    for (int i = 0; i < rounds; ++i) {
+        auto [log, connection] = start(endpoint, server.uri());
+        REQUIRE(connection->Wait_closed(patience));
+        CHECK(connection->Received_close()->code == 1001);
+        CHECK(connection->Get_error() == nullptr);
+    }
+    CHECK(comes_true([&] { return answers == rounds; }));
 }
 
 TEST_CASE("closing: an end without a close frame is 1006") {

@@ -69,6 +69,7 @@ PYTHON_LAYERS = [
             "trust",
             "compression",
             "uri",
+            "workers",
         ),
         *("_certificates", "_server_connection"),
     },

@@ -297,7 +297,7 @@ stream::result_e stream::flush() {
 
 void stream::finish() {
     if (tls_) tls_->shut_down();
-    if (tls_ || tunnel_) flush();
+    flush();
     if (tunnel_) {
         tunnel_->shut_down();
         send_all(tunnel_->output());

@@ -92,7 +92,7 @@ public:
         socket_.async_wait(socket_t::wait_write, std::forward<Handler>(handler));
     }
 
-    /// No more writing: close_notify and FIN.
+    /// No more writing: what is left, as far as the system takes it, close_notify and FIN.
     void finish();
     void close();
 
