@@ -618,8 +618,8 @@ def test_reconnecting_over_a_bad_way():
             server.abort_all()
             wait_for_all(feeds, lambda feed: feed.opened == 2)
             at_once(feeds, lambda feed: feed.wait_more())
-        # What was lost is sent again, after 0.2 s, 0.4 s, 0.8 s, ... where that is lost, too; and all
-        # that was sent meanwhile waits for it.
+        # What was lost is sent again, after 0.2 s, 0.4 s, 0.8 s, ... where that is lost, too; what
+        # was sent meanwhile waits for it.
         checked(server, feeds, on_its_way=5)
     for feed in feeds.all:
         check_sequence(feed)
