@@ -103,12 +103,6 @@ std::shared_ptr<wspool::metadata_c> start_queue(wspool::endpoint_c& endpoint,
     return feed;
 }
 
-wspool::acknowledgement_t containing(std::string text) {
-    wspool::acknowledgement_t one;
-    one.contains = std::move(text);
-    return one;
-}
-
 }  // namespace
 
 // --- reconnection

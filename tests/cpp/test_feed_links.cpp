@@ -33,12 +33,6 @@ bool has_input(const raw_peer& peer) {
     return ::poll(&waiting, 1, 1) > 0;
 }
 
-wspool::acknowledgement_t containing(std::string text) {
-    wspool::acknowledgement_t one;
-    one.contains = std::move(text);
-    return one;
-}
-
 /// Judges what ended for want of room.
 class judging_source : public wspool::attempt_source_c {
 public:

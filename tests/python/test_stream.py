@@ -25,6 +25,14 @@ TRADES = [f'{{"e":"trade","n":{n},"p":"{n}.5"}}' for n in range(1000)]
 EASY = {"compression": None}
 
 
+def on_demand(connection):
+    """Serve one trade when asked, and nothing more."""
+    connection.recv()
+    connection.send(TRADES[7])
+    for _ in connection:
+        pass
+
+
 @pytest.fixture(scope="module")
 def server():
     """Sends 20,000 trades to each connection, then closes."""
@@ -433,12 +441,6 @@ class TestAsyncio:
                 batches.connections[0].send("go")
                 return (await batches.next())["n"].tolist()
 
-        def on_demand(connection):
-            connection.recv()
-            connection.send(TRADES[7])
-            for _ in connection:
-                pass
-
         with websockets_server(on_demand) as uri:
             assert self.run(main(uri)) == [7]
 
@@ -534,12 +536,6 @@ class TestAsyncio:
                         pass
                 batches.connections[0].send("go")
                 return (await task)["n"].tolist()
-
-        def on_demand(connection):
-            connection.recv()
-            connection.send(TRADES[7])
-            for _ in connection:
-                pass
 
         with websockets_server(on_demand) as uri:
             assert self.run(main(uri)) == [7]

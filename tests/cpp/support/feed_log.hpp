@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -141,6 +142,13 @@ inline fed_t start_feed(wspool::endpoint_c& endpoint, const std::string& uri,
     const auto error = endpoint.Create_new_connection(uri, made.log, options, made.feed);
     if (error) throw std::runtime_error(error->Error_msg());
     return made;
+}
+
+/// A message with this in it.
+inline wspool::acknowledgement_t containing(std::string text) {
+    wspool::acknowledgement_t one;
+    one.contains = std::move(text);
+    return one;
 }
 
 /// Reconnects as soon as the gate lets it.
