@@ -128,11 +128,12 @@ class StreamBase:
         return f"<{self._name} of {len(states)} connections ({counts})>"
 
     def __del__(self) -> None:
-        unclosed = [one for one in getattr(self, "_connections", ()) if _is_alive(one)]
-        if unclosed:
+        alive = [one for one in getattr(self, "_connections", ()) if _is_alive(one)]
+        if alive:
             text = f"unclosed stream {self!r}"
-            for one in unclosed:
+            for one in alive:
                 one.abort()
+        if alive and not self._closed:
             warnings.warn(text, ResourceWarning, 2, self)
 
     @property

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pyarrow as pa
 import pytest
@@ -205,6 +206,19 @@ class TestBlocking:
             del stream
             gc.collect()
         wait_until(lambda: connections[0].status.name == "CLOSED")
+
+    def test_aborted_and_forgotten(self, server):
+        """One that was aborted may be dropped at once, though its connections are still ending."""
+        for _ in range(20):
+            stream = wspool.stream(server.uri, fields=PRICES)
+            connection = stream.__enter__().connections[0]
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always", ResourceWarning)
+                stream.abort()
+                del stream
+                gc.collect()
+            assert [str(one.message) for one in told] == []
+            wait_until(lambda one=connection: one.status.name == "CLOSED")
 
     def test_misuse(self, server):
         """Before its block there is nothing to take, and it starts once."""
