@@ -45,11 +45,13 @@ set(WSPOOL_CORE_SOURCES
   src/feed_link.cpp
   src/feed_link_sink.cpp
   src/first_arrivals.cpp
+  src/json/array_skipper.cpp
   src/json/column.cpp
   src/json/dictionary.cpp
   src/json/field_set.cpp
   src/json/json_finder.cpp
   src/json/json_pointer.cpp
+  src/json/kernels.cpp
   src/json/layout.cpp
   src/json/number.cpp
   src/json/picker.cpp

@@ -34,6 +34,8 @@ std::shared_ptr<const field_set_c> schema() {
              {"/d/x", "json"},
              {"/d/y", "float64"},
              {"/a", "list<float64>"},
+             {"/b", "list<list<decimal128(20,4)>>"},
+             {"/b", "json"},
              {"/a long name, longer than a vector", "json"},
          })
         fields.columns.push_back(
@@ -93,6 +95,9 @@ const strings& messages() {
         R"({"p":"1.2.3","p":"5","s":"twice","n":"+7","q":"1234567890.12345678","m":"true"})",
         R"({"s":"with \"escape\"","p":"1","n":1})",
         R"({"s":"x","a":[1,2,3],"p":"1"})",
+        R"({"E":1,"a":["1","2"],"b":[["1.5","2"],["37961.07","0.003"],[],["6","a ]b"]],"s":"x"})",
+        R"({"b":[["30321.01","0.5"],["30321.02","17.25"],["30321.05","0.25"],["30321.10","1"],)"
+        R"(["30322.00","0.75"]],"u":[[1.5,true,null],[[]],"z"],"a":[],"p":1})",
         R"("4.28874 alone")",
         R"(4.28874)",
     };
@@ -171,6 +176,57 @@ TEST_CASE("layout: values of every length are found, up to the end of the text")
                 record_picker_c fresh(fields);
                 REQUIRE(picked(warm, text, true) == picked(fresh, text, true));
             }
+        }
+    }
+}
+
+TEST_CASE(
+    "layout: arrays of every length are passed over, and those in which values are wanted not") {
+    fields_t fields;
+    for (const auto& [pointer, type] : std::vector<std::pair<std::string, std::string>>{
+             {"/n", "int64"}, {"/b/1/0", "string"}, {"/z", "int64"}})
+        fields.columns.push_back(
+            {"c" + std::to_string(fields.columns.size()), pointer, *column_type_t::Parse(type)});
+    error_ptr error;
+    const auto into_arrays = field_set_c::Compile({fields}, error);
+    REQUIRE_FALSE(error);
+    fields_t rows;
+    rows.rows = "/b";
+    rows.columns = {{"level", "", *column_type_t::Parse("json")},
+                    {"n", "../n", *column_type_t::Parse("int64")}};
+    const auto of_rows = field_set_c::Compile({rows}, error);
+    REQUIRE_FALSE(error);
+    for (const auto& set : {schema(), into_arrays, of_rows}) {
+        record_picker_c warm(set);
+        std::string levels;
+        for (std::size_t length = 0; length < 150; ++length) {
+            const std::string number = std::to_string(length);
+            const std::string text = R"({"n":)" + number + R"(,"b":[)" + levels + R"(],"z":7})";
+            CAPTURE(text);
+            for (const std::string& one : {text, text.substr(0, text.size() - 1), text + "]",
+                                           R"({"n":1,"b":null,"z":8})" + std::string()}) {
+                record_picker_c fresh(set);
+                REQUIRE(picked(warm, one, true) == picked(fresh, one, true));
+            }
+            levels += (length == 0 ? R"([")" : R"(,[")") + std::string(length % 9, '4') + number +
+                      R"(","0.)" + number + R"("])";
+        }
+    }
+}
+
+TEST_CASE("layout: documents that are too deep are none, whatever was learned") {
+    const auto fields = schema();
+    for (const std::size_t objects : {1, 49, 50, 51, 52, 990}) {
+        record_picker_c warm(fields);
+        for (const std::size_t arrays : {1, 1, 1, 1, 30, 100, 898, 899, 900, 901, 970, 980, 1022}) {
+            std::string text;
+            for (std::size_t i = 0; i < objects; ++i) text += "{\"\":";
+            text += std::string(arrays, '[') + std::string(arrays, ']');
+            text += std::string(objects, '}');
+            CAPTURE(objects);
+            CAPTURE(arrays);
+            record_picker_c fresh(fields);
+            REQUIRE(picked(warm, text, true) == picked(fresh, text, true));
         }
     }
 }

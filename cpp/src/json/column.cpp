@@ -255,7 +255,7 @@ private:
         at = token_at(text, at);
         if (text[at] == ']') return 0;
         while (true) {
-            const std::size_t end = end_of(with.source, at);
+            const std::size_t end = end_of(with, at);
             mistakes += items_->append({text + at, static_cast<std::uint32_t>(end - at)}, with);
             ++count_;
             at = token_at(text, end);
@@ -269,16 +269,23 @@ private:
         return at;
     }
 
+    /// The quote at the end of the string that begins here.
+    static std::size_t string_end(const context& with, std::size_t at) {
+        if (with.has_backslash) return with.source.string_end(at);
+        const std::string_view text = with.source.text();
+        return text.find('"', at + 1);
+    }
+
     /// Where the value that begins here ends.
-    static std::size_t end_of(const structure& source, std::size_t at) {
-        const char* const text = source.text().data();
-        if (text[at] == '"') return source.string_end(at) + 1;
+    static std::size_t end_of(const context& with, std::size_t at) {
+        const std::string_view text = with.source.text();
+        if (text[at] == '"') return string_end(with, at) + 1;
         if (text[at] != '[' && text[at] != '{')
-            return static_cast<std::size_t>(scalar_end(text + at, text + source.text().size()) -
-                                            text);
+            return static_cast<std::size_t>(
+                scalar_end(text.data() + at, text.data() + text.size()) - text.data());
         for (std::size_t open = 0;; ++at) {
             const char c = text[at];
-            if (c == '"') at = source.string_end(at);
+            if (c == '"') at = string_end(with, at);
             if (c == '[' || c == '{') ++open;
             if ((c == ']' || c == '}') && --open == 0) return at + 1;
         }

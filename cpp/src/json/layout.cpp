@@ -23,9 +23,8 @@ constexpr unsigned longest_wait = 256;
 
 namespace {
 
-// What is larger has more than what is between its values to be looked at.
-constexpr std::size_t largest = 4096;
 constexpr std::size_t most_values = 64;
+constexpr std::size_t most_between = 4096;  // bytes
 
 bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
@@ -93,12 +92,12 @@ inline const char* value_end(const char* begin, const char* end, char next) noex
 
 }  // namespace
 
-void layout::add(std::string_view between, int slot, bool is_string) {
+void layout::add(std::string_view between, int slot, kind_e kind) {
     step next;
     next.begin = static_cast<std::uint32_t>(between_.size());
     next.size = static_cast<std::uint32_t>(between.size());
     next.slot = slot;
-    next.is_string = is_string;
+    next.kind = kind;
     between_ += between;
     const std::size_t first = std::min(between.size(), sixteen);
     std::copy_n(between.begin(), first, next.first.begin());
@@ -106,25 +105,39 @@ void layout::add(std::string_view between, int slot, bool is_string) {
     steps_.push_back(next);
 }
 
-bool layout::learn(std::string_view text, const std::vector<slice>& values) {
+bool layout::learn(std::string_view text, const std::vector<slice>& values, array_skipper* arrays) {
     steps_.clear();
     between_.clear();
-    if (text.size() > largest || text.find('\\') != std::string_view::npos) return false;
+    if (text.find('\\') != std::string_view::npos) return false;
     const char* const end = text.data() + text.size();
     std::size_t wanted = 0;
     for (const slice& value : values) wanted += value.is_missing() ? 0 : 1;
     const char* begin = text.data();  // of what is between two values
+    unsigned depth = 0;
     for (const char* at = begin; at != end;) {
         if (is_between(*at)) {
+            if (*at == '{') ++depth;
+            if (*at == '}') --depth;
             ++at;
             continue;
         }
-        if (*at == '[' || steps_.size() == most_values) return false;
-        const bool is_string = *at == '"';
-        const char* const last = is_string ? string_stop(at + 1, end) : scalar_end(at, end);
-        const char* next = is_string ? last + 1 : last;
+        if (steps_.size() == most_values || between_.size() > most_between) return false;
+        kind_e kind = kind_e::scalar;
+        const char* last = nullptr;
+        if (*at == '[') {
+            if (arrays == nullptr || depth > array_skipper::most_around) return false;
+            kind = kind_e::array;
+            last = arrays->skip(at, end);
+            if (last == nullptr) return false;
+        } else if (*at == '"') {
+            kind = kind_e::string;
+            last = string_stop(at + 1, end);
+        } else {
+            last = scalar_end(at, end);
+        }
+        const char* next = kind == kind_e::string ? last + 1 : last;
         while (next != end && is_space(*next)) ++next;
-        if (is_string && next != end && *next == ':') {  // the name of a member
+        if (kind == kind_e::string && next != end && *next == ':') {  // the name of a member
             at = next;
             continue;
         }
@@ -132,13 +145,13 @@ bool layout::learn(std::string_view text, const std::vector<slice>& values) {
         const auto found = std::find_if(values.begin(), values.end(), is_here);
         const bool is_wanted = found != values.end();
         wanted -= is_wanted ? 1 : 0;
-        const char* const value = is_string ? at + 1 : at;
+        const char* const value = kind == kind_e::scalar ? at : at + 1;
         add({begin, static_cast<std::size_t>(value - begin)},
-            is_wanted ? static_cast<int>(found - values.begin()) : plan::none, is_string);
+            is_wanted ? static_cast<int>(found - values.begin()) : plan::none, kind);
         begin = last;
-        at = is_string ? last + 1 : last;
+        at = kind == kind_e::string ? last + 1 : last;
     }
-    add({begin, static_cast<std::size_t>(end - begin)}, plan::none, false);
+    add({begin, static_cast<std::size_t>(end - begin)}, plan::none, kind_e::scalar);
     return wanted == 0;  // else one is an object
 }
 
@@ -148,7 +161,8 @@ bool layout::is_at_slowly(const step& next, const char* at, const char* end) con
            std::memcmp(at, between_.data() + next.begin, next.size) == 0;
 }
 
-inline bool layout::walk(const char* at, const char* end, slice* values) const noexcept {
+inline bool layout::walk(const char* at, const char* end, slice* values,
+                         array_skipper* arrays) const {
     const step* const last = &steps_.back();
     for (const step* next = steps_.data();; ++next) {
         const bool is_short = next->size <= sixteen;
@@ -159,24 +173,27 @@ inline bool layout::walk(const char* at, const char* end, slice* values) const n
         }
         at += next->size;
         if (next == last) return at == end;
-        const char* const begin = at;
-        if (next->is_string) {
+        const char* begin = at;
+        if (next->kind == kind_e::string) {
             at = string_end(at, end);
             if (at == nullptr) return false;
             if (next->slot != plan::none)
                 values[next->slot] = {begin - 1, static_cast<std::uint32_t>(at - begin) + 2};
-        } else {
-            at = value_end(at, end, next[1].first.front());
-            if (at == nullptr) return false;
-            if (next->slot != plan::none)
-                values[next->slot] = {begin, static_cast<std::uint32_t>(at - begin)};
+            continue;
         }
+        if (next->kind == kind_e::array)
+            at = arrays->skip(--begin, end);
+        else
+            at = value_end(at, end, next[1].first.front());
+        if (at == nullptr) return false;
+        if (next->slot != plan::none)
+            values[next->slot] = {begin, static_cast<std::uint32_t>(at - begin)};
     }
 }
 
-bool layout::match(std::string_view text, slice* values) const noexcept {
-    if (steps_.empty() || text.empty() || text.size() > largest) return false;
-    if (walk(text.data(), text.data() + text.size(), values)) return true;
+bool layout::match(std::string_view text, slice* values, array_skipper* arrays) const {
+    if (steps_.empty() || text.empty()) return false;
+    if (walk(text.data(), text.data() + text.size(), values, arrays)) return true;
     for (const step& one : steps_)
         if (one.slot != plan::none) values[one.slot] = slice();
     return false;
@@ -185,19 +202,22 @@ bool layout::match(std::string_view text, slice* values) const noexcept {
 #else
 
 // Without vectors the walk over the message is not slower.
-bool layout::learn(std::string_view /*text*/, const std::vector<slice>& /*values*/) {
+bool layout::learn(std::string_view /*text*/, const std::vector<slice>& /*values*/,
+                   array_skipper* /*arrays*/) {
     return false;
 }
 
-bool layout::match(std::string_view /*text*/, slice* /*values*/) const noexcept { return false; }
+bool layout::match(std::string_view /*text*/, slice* /*values*/, array_skipper* /*arrays*/) const {
+    return false;
+}
 
 #endif
 
-bool layouts::match(std::string_view text, slice* values) noexcept {
+bool layouts::match(std::string_view text, slice* values) {
     if (misses_ >= most_misses) return false;
     for (std::size_t i = 0; i < known_.size(); ++i) {
         known& one = known_[last_];
-        if (one.how.match(text, values)) {
+        if (one.how.match(text, values, &arrays_)) {
             ++one.hits;
             misses_ = 0;
             return true;
@@ -216,7 +236,7 @@ void layouts::missed(std::string_view text, const std::vector<slice>& values) {
     until_learning_ = next_wait_;
     next_wait_ = std::min(next_wait_ * 2, longest_wait);
     layout seen;
-    if (!seen.learn(text, values)) return;
+    if (!seen.learn(text, values, may_pass_arrays_ ? &arrays_ : nullptr)) return;
     misses_ = 0;
     if (known_.size() < most_layouts) {
         last_ = known_.size();

@@ -37,13 +37,13 @@ private:
 
 /// Of what large messages needed, this much is kept.
 constexpr std::size_t most_kept_rows = 16 * 1024;
-/// What structure::skip_array asks for.
-constexpr unsigned most_around_skipped = 50;
+constexpr std::size_t largest = std::size_t{1} << 31U;  // slices count in 32 bits
 
 }  // namespace
 
 picker::picker(const plan& wanted)
     : plan_(wanted),
+      layouts_(!wanted.looks_into_arrays()),
       values_(wanted.slots()),
       row_sets_(wanted.rows().size()),
       shapes_(wanted.objects()) {}
@@ -60,15 +60,18 @@ void picker::reset() {
 
 bool picker::pick(std::string_view text, bool is_utf8) {
     // What one call has noted by a layout, the next one notes again where it has the same.
-    const bool is_clean = !by_layout_;
+    bool is_clean = !std::exchange(by_layout_, false);
     if (is_clean) reset();
-    by_layout_ = layouts_.match(text, values_.data());
-    if (by_layout_ && (is_utf8 || simdjson::validate_utf8(text.data(), text.size()))) {
-        structure_.set_plain(text);
-        return true;
+    if (text.size() < largest && layouts_.match(text, values_.data())) {
+        is_clean = false;
+        if (is_utf8 || simdjson::validate_utf8(text.data(), text.size())) {
+            structure_.set_plain(text);
+            by_layout_ = true;
+            return true;
+        }
     }
-    if (!is_clean || std::exchange(by_layout_, false)) reset();
-    if (!structure_.index(text, is_utf8)) return false;
+    if (!is_clean) reset();
+    if (text.size() >= largest || !structure_.index(text, is_utf8)) return false;
     text_ = text.data();
     size_ = text.size();
     has_backslash_ = structure_.has_backslash();
@@ -123,9 +126,9 @@ template <bool compact>
 inline std::size_t picker::skip(std::size_t begin, unsigned depth) {
     const char c = text_[begin];
     if (c != '{' && c != '[') return skip_scalar(begin);
-    if (c == '[' && compact && !has_backslash_ && depth < most_around_skipped) {
-        const std::size_t end = skip_simple_array(begin);
-        if (end != 0) return end;
+    if (c == '[' && compact && !has_backslash_ && depth < array_skipper::most_around) {
+        const char* const end = arrays_.skip(text_ + begin, text_ + size_);
+        if (end != nullptr) return static_cast<std::size_t>(end - text_);
     }
     return skip_container<compact>(begin, depth);
 }
@@ -306,18 +309,6 @@ std::size_t picker::walk_row(int rows, std::size_t begin, unsigned depth) {
     set.values.resize(before + wanted.slots);
     ++set.count;
     return walk<compact>(plan_.node(wanted.node), begin, depth, set.values.data() + before);
-}
-
-/// 0 if it is not that simple.
-std::size_t picker::skip_simple_array(std::size_t begin) {
-    scalars_.clear();
-    const std::size_t end = structure_.skip_array(begin, scalars_);
-    if (end == 0) return 0;
-    for (const std::size_t at : scalars_) {
-        const char* const last = scalar_end(text_ + at, text_ + size_);
-        if (last == nullptr || (*last != ',' && *last != ']')) return 0;
-    }
-    return end;
 }
 
 /// Checks the grammar all the same. Every jump is to what may come next.

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "json/array_skipper.hpp"
 #include "json/layout.hpp"
 #include "json/plan.hpp"
 #include "json/structure.hpp"
@@ -81,7 +82,6 @@ private:
     std::size_t skip(std::size_t begin, unsigned depth);
     template <bool compact>
     [[nodiscard]] std::size_t skip_container(std::size_t begin, unsigned depth) const noexcept;
-    std::size_t skip_simple_array(std::size_t begin);
     [[nodiscard]] std::size_t skip_string(std::size_t begin) const noexcept;
     [[nodiscard]] std::size_t skip_scalar(std::size_t begin) const noexcept;
     [[nodiscard]] std::size_t find(const plan::node_t& node, std::size_t begin, std::size_t end);
@@ -102,7 +102,7 @@ private:
     std::vector<row_set> row_sets_;
     std::vector<shape> shapes_;  // of each node with names
     std::string unescaped_;
-    std::vector<std::size_t> scalars_;
+    array_skipper arrays_;
 };
 
 }  // namespace wspool::json

@@ -67,6 +67,11 @@ int plan::slot_for(std::size_t number, std::size_t& slots) {
     return node.slot;
 }
 
+bool plan::looks_into_arrays() const noexcept {
+    const auto has_indexes = [](const node_t& node) { return !node.indexes.empty(); };
+    return !rows_.empty() || std::any_of(nodes_.begin(), nodes_.end(), has_indexes);
+}
+
 int plan::add_rows(const steps_t& steps) {
     const std::size_t number = find_or_add(0, steps);
     if (nodes_[number].rows == none) {
