@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -106,6 +107,47 @@ const strings& messages() {
 
 constexpr std::string_view spoiling = "[]{},:\"\\ 01239.eE-+tfnN\t\x01\xC3";
 
+/// Sets that want elements of arrays, by number and as rows.
+std::vector<std::shared_ptr<const field_set_c>> sets_into_arrays() {
+    fields_t numbered;
+    numbered.columns = {{"n", "/n", *column_type_t::Parse("int64")},
+                        {"second", "/b/1/0", *column_type_t::Parse("string")},
+                        {"x", "/b/0/x", *column_type_t::Parse("json")},
+                        {"z", "/z", *column_type_t::Parse("int64")}};
+    fields_t rows;
+    rows.rows = "/b";
+    rows.columns = {{"level", "", *column_type_t::Parse("json")},
+                    {"x", "/x", *column_type_t::Parse("json")},
+                    {"n", "../n", *column_type_t::Parse("int64")}};
+    std::vector<std::shared_ptr<const field_set_c>> sets;
+    for (const fields_t& fields : {numbered, rows}) {
+        error_ptr error;
+        sets.push_back(field_set_c::Compile({fields}, error));
+        REQUIRE_FALSE(error);
+    }
+    return sets;
+}
+
+/// A value of a random kind, in which names of the schema come again.
+std::string make_value(std::mt19937& random, int depth) {
+    static const strings simple{
+        "1",        "-5",           "1.5e3", "7.25",  "0",
+        "01",       "null",         "true",  R"("")", R"("12")",
+        R"("a b")", R"("x\n")",     "[]",    "{}",    R"([["1.5","2"],["3","4"]])",
+        "[1,2]",    R"(["a",null])"};
+    static const strings names{"s", "p", "n", "b", "d", "x", "z", "a"};
+    const auto kind = depth == 0 ? 0 : random() % 8;
+    if (kind < 6) return simple[random() % (random() % 2 == 0 ? simple.size() : 4)];
+    const std::string space = random() % 16 == 0 ? " " : "";
+    std::string text;
+    for (auto count = random() % 4; count > 0; --count) {
+        if (!text.empty()) text += "," + space;
+        if (kind == 6) text += '"' + names[random() % names.size()] + "\":" + space;
+        text += make_value(random, depth - 1);
+    }
+    return kind == 6 ? "{" + text + "}" : "[" + text + "]";
+}
+
 }  // namespace
 
 TEST_CASE("layout: what is laid out as before gives the same, whatever is in it") {
@@ -180,23 +222,10 @@ TEST_CASE("layout: values of every length are found, up to the end of the text")
     }
 }
 
-TEST_CASE(
-    "layout: arrays of every length are passed over, and those in which values are wanted not") {
-    fields_t fields;
-    for (const auto& [pointer, type] : std::vector<std::pair<std::string, std::string>>{
-             {"/n", "int64"}, {"/b/1/0", "string"}, {"/z", "int64"}})
-        fields.columns.push_back(
-            {"c" + std::to_string(fields.columns.size()), pointer, *column_type_t::Parse(type)});
-    error_ptr error;
-    const auto into_arrays = field_set_c::Compile({fields}, error);
-    REQUIRE_FALSE(error);
-    fields_t rows;
-    rows.rows = "/b";
-    rows.columns = {{"level", "", *column_type_t::Parse("json")},
-                    {"n", "../n", *column_type_t::Parse("int64")}};
-    const auto of_rows = field_set_c::Compile({rows}, error);
-    REQUIRE_FALSE(error);
-    for (const auto& set : {schema(), into_arrays, of_rows}) {
+TEST_CASE("layout: arrays of every length, also where their elements are wanted") {
+    auto sets = sets_into_arrays();
+    sets.push_back(schema());
+    for (const auto& set : sets) {
         record_picker_c warm(set);
         std::string levels;
         for (std::size_t length = 0; length < 150; ++length) {
@@ -227,6 +256,68 @@ TEST_CASE("layout: documents that are too deep are none, whatever was learned") 
             CAPTURE(arrays);
             record_picker_c fresh(fields);
             REQUIRE(picked(warm, text, true) == picked(fresh, text, true));
+        }
+    }
+}
+
+TEST_CASE("layout: messages of all kinds, among them those that are like others for a while") {
+    auto sets = sets_into_arrays();
+    sets.push_back(schema());
+    std::mt19937 random(20261126);
+    for (const auto& set : sets) {
+        for (int round = 0; round < 40; ++round) {
+            // A few kinds, again and again and in turns; now and then there are new ones.
+            record_picker_c warm(set);
+            strings kinds;
+            for (int i = 0; i < 400; ++i) {
+                if (kinds.size() < 12 || random() % 20 == 0)
+                    kinds.push_back(R"({"s":)" + make_value(random, 2) + R"(,"n":)" +
+                                    make_value(random, 2) + R"(,"b":)" + make_value(random, 3) +
+                                    (random() % 4 == 0 ? R"(,"s":2})" : "}"));
+                std::string text = kinds[random() % kinds.size()];
+                if (random() % 4 == 0)
+                    text[random() % text.size()] = spoiling[random() % (spoiling.size() - 1)];
+                CAPTURE(text);
+                record_picker_c fresh(set);
+                REQUIRE(picked(warm, text, true) == picked(fresh, text, true));
+            }
+        }
+    }
+}
+
+TEST_CASE("layout: more kinds than are remembered") {
+    const auto fields = schema();
+    record_picker_c warm(fields);
+    for (int round = 0; round < 3; ++round) {
+        for (int kind = 0; kind < 1500; ++kind) {
+            const std::string name =
+                "a name longer than a vector " + std::to_string(kind % (kind / 2 + 1));
+            const std::string text = R"({"s":"x","p":1.5,")" + name + R"(":7,"n":)" +
+                                     std::to_string(kind) + R"(,"q":"2"})";
+            record_picker_c fresh(fields);
+            for (int i = 0; i < 2; ++i)
+                REQUIRE(picked(warm, text, true) == picked(fresh, text, true));
+        }
+    }
+}
+
+TEST_CASE("layout: an array, and what only begins like one") {
+    const auto fields = schema();
+    const strings kinds{R"({"y":[1, 2]})", R"({"y":[1,2]})", R"({"y":[{"x":1}]})",
+                        R"({"y":[{"x":[]}]})", R"({"y":[]})"};
+    for (std::size_t pair = 0; pair < kinds.size() * kinds.size(); ++pair) {
+        record_picker_c warm(fields);
+        for (int i = 0; i < 4; ++i) picked(warm, kinds[pair / kinds.size()], true);
+        for (int i = 0; i < 9; ++i) picked(warm, kinds[pair % kinds.size()], true);
+        for (const std::string begin :
+             {"[", "[1", "[1,2", "[{\"x\":1", "[{\"x\":[", "[{\"x\":[]", "1"}) {
+            for (const std::string end :
+                 {"", "]", "}", "]}", "}]", "}]}", "]}]}", ",3]}", ", 3]}"}) {
+                const std::string text = R"({"y":)" + begin + end;
+                CAPTURE(text);
+                record_picker_c fresh(fields);
+                REQUIRE(picked(warm, text, true) == picked(fresh, text, true));
+            }
         }
     }
 }

@@ -11,7 +11,6 @@
 namespace wspool::json {
 namespace {
 
-constexpr std::size_t most_layouts = 4;
 // After so many in a row nothing is tried any more until something has been learned.
 constexpr unsigned most_misses = 64;
 // Learning costs as much as some walks: the more has been learned, the seldomer.
@@ -23,14 +22,23 @@ constexpr unsigned longest_wait = 256;
 
 namespace {
 
+// Of one text.
 constexpr std::size_t most_values = 64;
-constexpr std::size_t most_between = 4096;  // bytes
+constexpr std::size_t most_read = 4096;  // bytes between values
+// Of all: when there is more, the feed has other messages than before.
+constexpr std::size_t most_steps = 1024;
+constexpr std::size_t most_between = std::size_t{64} << 10U;
+// That may come in one place: each is compared.
+constexpr std::size_t most_siblings = 8;
 
 bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
+/// What has no end of its own; all others but the opening bracket are values.
 bool is_between(char c) noexcept {
-    return is_space(c) || c == '{' || c == '}' || c == ':' || c == ',';
+    return is_space(c) || c == '{' || c == '}' || c == ']' || c == ':' || c == ',';
 }
+
+std::size_t index(int number) noexcept { return static_cast<std::size_t>(number); }
 
 /// The first quote, backslash or control character from here, one byte after the other.
 const char* string_stop(const char* at, const char* end) noexcept {
@@ -78,13 +86,14 @@ inline const char* string_end(const char* at, const char* end) noexcept {
     return at != end && *at == '"' ? at : nullptr;
 }
 
-/// The end of a number or word; `next` comes behind it. Null if there is none.
-inline const char* value_end(const char* begin, const char* end, char next) noexcept {
+/// The end of a number or word; null if there is none.
+inline const char* value_end(const char* begin, const char* end) noexcept {
     if (end - begin >= 16) {
+        // An integer of fewer than sixteen digits, not followed by what goes on with a number.
         const unsigned others = no_digits(load(begin));
         if (others > 1 && (*begin != '0' || (others & 2U) != 0)) {
             const char* const at = begin + __builtin_ctz(others);
-            if (*at == next && at != begin) return at;
+            if (at != begin && *at != '.' && *at != 'e' && *at != 'E') return at;
         }
     }
     return begin == end ? nullptr : scalar_end(begin, end);
@@ -92,139 +101,161 @@ inline const char* value_end(const char* begin, const char* end, char next) noex
 
 }  // namespace
 
-void layout::add(std::string_view between, int slot, kind_e kind) {
-    step next;
-    next.begin = static_cast<std::uint32_t>(between_.size());
-    next.size = static_cast<std::uint32_t>(between.size());
-    next.slot = slot;
-    next.kind = kind;
-    between_ += between;
-    const std::size_t first = std::min(between.size(), sixteen);
-    std::copy_n(between.begin(), first, next.first.begin());
-    next.mask = (1U << first) - 1;
-    steps_.push_back(next);
-}
-
-bool layout::learn(std::string_view text, const std::vector<slice>& values, array_skipper* arrays) {
-    steps_.clear();
-    between_.clear();
+/// Takes a text apart that is JSON. False if it is of another kind, or has much between its values.
+bool layouts::read(std::string_view text, const std::vector<slice>& values,
+                   std::vector<seen>& steps) {
     if (text.find('\\') != std::string_view::npos) return false;
     const char* const end = text.data() + text.size();
     std::size_t wanted = 0;
     for (const slice& value : values) wanted += value.is_missing() ? 0 : 1;
     const char* begin = text.data();  // of what is between two values
+    std::size_t between = 0;
     unsigned depth = 0;
     for (const char* at = begin; at != end;) {
-        if (is_between(*at)) {
-            if (*at == '{') ++depth;
-            if (*at == '}') --depth;
+        const char c = *at;
+        if (c == '{') ++depth;
+        if (c == '}' || c == ']') --depth;
+        if (is_between(c)) {
             ++at;
             continue;
         }
-        if (steps_.size() == most_values || between_.size() > most_between) return false;
         kind_e kind = kind_e::scalar;
-        const char* last = nullptr;
-        if (*at == '[') {
-            if (arrays == nullptr || depth > array_skipper::most_around) return false;
+        const char* last = nullptr;  // of the value, or behind it
+        if (c == '[') {
+            if (!plan_.rows().empty()) return false;
+            const bool may_pass = !plan_.looks_into_arrays() && depth <= array_skipper::most_around;
+            last = may_pass ? arrays_.skip(at, end) : nullptr;
+            if (last == nullptr) {
+                ++depth;
+                ++at;
+                continue;
+            }
             kind = kind_e::array;
-            last = arrays->skip(at, end);
-            if (last == nullptr) return false;
-        } else if (*at == '"') {
+        } else if (c == '"') {
             kind = kind_e::string;
             last = string_stop(at + 1, end);
+            const char* next = last + 1;
+            while (next != end && is_space(*next)) ++next;
+            if (next != end && *next == ':') {  // the name of a member
+                at = next;
+                continue;
+            }
         } else {
             last = scalar_end(at, end);
-        }
-        const char* next = kind == kind_e::string ? last + 1 : last;
-        while (next != end && is_space(*next)) ++next;
-        if (kind == kind_e::string && next != end && *next == ':') {  // the name of a member
-            at = next;
-            continue;
         }
         const auto is_here = [at](const slice& value) { return value.data == at; };
         const auto found = std::find_if(values.begin(), values.end(), is_here);
         const bool is_wanted = found != values.end();
         wanted -= is_wanted ? 1 : 0;
         const char* const value = kind == kind_e::scalar ? at : at + 1;
-        add({begin, static_cast<std::size_t>(value - begin)},
-            is_wanted ? static_cast<int>(found - values.begin()) : plan::none, kind);
+        steps.push_back({{begin, static_cast<std::size_t>(value - begin)},
+                         is_wanted ? static_cast<int>(found - values.begin()) : plan::none,
+                         kind});
+        between += steps.back().between.size();
+        if (steps.size() > most_values || between > most_read) return false;
         begin = last;
         at = kind == kind_e::string ? last + 1 : last;
     }
-    add({begin, static_cast<std::size_t>(end - begin)}, plan::none, kind_e::scalar);
-    return wanted == 0;  // else one is an object
+    steps.push_back({{begin, static_cast<std::size_t>(end - begin)}, plan::none, kind_e::end});
+    return wanted == 0 && between + steps.back().between.size() <= most_read;
+}
+
+int layouts::append(const seen& from) {
+    step made;
+    made.begin = between_.size();
+    made.size = static_cast<std::uint32_t>(from.between.size());
+    made.slot = from.slot;
+    made.kind = from.kind;
+    between_ += from.between;
+    const std::size_t first = std::min(from.between.size(), sixteen);
+    std::copy_n(from.between.begin(), first, made.first.begin());
+    made.mask = (1U << first) - 1;
+    steps_.push_back(made);
+    return static_cast<int>(steps_.size()) - 1;
+}
+
+/// False if it cannot be told from another.
+bool layouts::add(const std::vector<seen>& steps) {
+    int parent = none;
+    for (const seen& one : steps) {
+        int found = parent == none ? first_ : steps_[index(parent)].child;
+        int before = none;
+        std::size_t siblings = 0;
+        for (; found != none; found = steps_[index(found)].sibling) {
+            before = found;
+            ++siblings;
+            const step& known = steps_[index(found)];
+            const std::string_view between(between_.data() + known.begin, known.size);
+            if (known.kind != one.kind || between != one.between) continue;
+            // What is wanted depends on more than what came before: of equal names the last counts.
+            if (known.slot != one.slot) return false;
+            break;
+        }
+        if (found == none) {
+            if (siblings == most_siblings) return false;
+            found = append(one);
+            int& link = before != none   ? steps_[index(before)].sibling
+                        : parent != none ? steps_[index(parent)].child
+                                         : first_;
+            link = found;
+        }
+        parent = found;
+    }
+    return true;
+}
+
+void layouts::forget_all() {
+    steps_.clear();
+    between_.clear();
+    first_ = none;
 }
 
 /// Whether `next` is here, where there may be fewer bytes than are read at once.
-bool layout::is_at_slowly(const step& next, const char* at, const char* end) const noexcept {
+bool layouts::is_at_slowly(const step& next, const char* at, const char* end) const noexcept {
     return static_cast<std::size_t>(end - at) >= next.size &&
            std::memcmp(at, between_.data() + next.begin, next.size) == 0;
 }
 
-inline bool layout::walk(const char* at, const char* end, slice* values,
-                         array_skipper* arrays) const {
-    const step* const last = &steps_.back();
-    for (const step* next = steps_.data();; ++next) {
-        const bool is_short = next->size <= sixteen;
-        if (is_short && end - at >= static_cast<std::ptrdiff_t>(sixteen)) {
-            if ((~equal(load(at), next->first.data()) & next->mask) != 0) return false;
-        } else if (!is_at_slowly(*next, at, end)) {
-            return false;
+inline bool layouts::walk(const char* at, const char* end, slice* values) {
+    int number = first_;
+    while (true) {
+        const step* next = nullptr;
+        const char* value = nullptr;   // behind its quote or bracket
+        const char* behind = nullptr;  // of strings the quote
+        for (;; number = next->sibling) {
+            if (number == none) return false;
+            next = &steps_[index(number)];
+            if (next->size <= sixteen && end - at >= static_cast<std::ptrdiff_t>(sixteen)) {
+                if ((~equal(load(at), next->first.data()) & next->mask) != 0) continue;
+            } else if (!is_at_slowly(*next, at, end)) {
+                continue;
+            }
+            value = at + next->size;
+            if (next->kind == kind_e::scalar)
+                behind = value_end(value, end);
+            else if (next->kind == kind_e::string)
+                behind = string_end(value, end);
+            else if (next->kind == kind_e::array)
+                behind = arrays_.skip(value - 1, end);
+            else if (value == end)
+                return true;
+            if (behind != nullptr) break;
         }
-        at += next->size;
-        if (next == last) return at == end;
-        const char* begin = at;
-        if (next->kind == kind_e::string) {
-            at = string_end(at, end);
-            if (at == nullptr) return false;
-            if (next->slot != plan::none)
-                values[next->slot] = {begin - 1, static_cast<std::uint32_t>(at - begin) + 2};
-            continue;
+        at = behind;
+        if (next->slot != plan::none) {
+            const char* const begin = next->kind == kind_e::scalar ? value : value - 1;
+            if (next->kind == kind_e::string) ++behind;
+            values[next->slot] = {begin, static_cast<std::uint32_t>(behind - begin)};
         }
-        if (next->kind == kind_e::array)
-            at = arrays->skip(--begin, end);
-        else
-            at = value_end(at, end, next[1].first.front());
-        if (at == nullptr) return false;
-        if (next->slot != plan::none)
-            values[next->slot] = {begin, static_cast<std::uint32_t>(at - begin)};
+        number = next->child;
     }
 }
-
-bool layout::match(std::string_view text, slice* values, array_skipper* arrays) const {
-    if (steps_.empty() || text.empty()) return false;
-    if (walk(text.data(), text.data() + text.size(), values, arrays)) return true;
-    for (const step& one : steps_)
-        if (one.slot != plan::none) values[one.slot] = slice();
-    return false;
-}
-
-#else
-
-// Without vectors the walk over the message is not slower.
-bool layout::learn(std::string_view /*text*/, const std::vector<slice>& /*values*/,
-                   array_skipper* /*arrays*/) {
-    return false;
-}
-
-bool layout::match(std::string_view /*text*/, slice* /*values*/, array_skipper* /*arrays*/) const {
-    return false;
-}
-
-#endif
 
 bool layouts::match(std::string_view text, slice* values) {
-    if (misses_ >= most_misses) return false;
-    for (std::size_t i = 0; i < known_.size(); ++i) {
-        known& one = known_[last_];
-        if (one.how.match(text, values, &arrays_)) {
-            ++one.hits;
-            misses_ = 0;
-            return true;
-        }
-        if (++last_ == known_.size()) last_ = 0;
-    }
-    return false;
+    if (misses_ >= most_misses || text.empty()) return false;
+    if (!walk(text.data(), text.data() + text.size(), values)) return false;
+    misses_ = 0;
+    return true;
 }
 
 void layouts::missed(std::string_view text, const std::vector<slice>& values) {
@@ -235,19 +266,20 @@ void layouts::missed(std::string_view text, const std::vector<slice>& values) {
     }
     until_learning_ = next_wait_;
     next_wait_ = std::min(next_wait_ * 2, longest_wait);
-    layout seen;
-    if (!seen.learn(text, values, may_pass_arrays_ ? &arrays_ : nullptr)) return;
-    misses_ = 0;
-    if (known_.size() < most_layouts) {
-        last_ = known_.size();
-        known_.emplace_back();
-    } else {
-        const auto less = [](const known& a, const known& b) { return a.hits < b.hits; };
-        const auto least = std::min_element(known_.begin(), known_.end(), less);
-        last_ = static_cast<std::size_t>(least - known_.begin());
-        for (known& one : known_) one.hits /= 2;
-    }
-    known_[last_] = {std::move(seen), 0};
+    std::vector<seen> steps;
+    if (!read(text, values, steps)) return;
+    if (steps_.size() + steps.size() > most_steps || between_.size() + most_read > most_between)
+        forget_all();
+    if (add(steps)) misses_ = 0;
 }
+
+#else
+
+// Without vectors the walk over the message is not slower.
+bool layouts::match(std::string_view /*text*/, slice* /*values*/) { return false; }
+
+void layouts::missed(std::string_view /*text*/, const std::vector<slice>& /*values*/) {}
+
+#endif
 
 }  // namespace wspool::json

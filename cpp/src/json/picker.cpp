@@ -43,7 +43,7 @@ constexpr std::size_t largest = std::size_t{1} << 31U;  // slices count in 32 bi
 
 picker::picker(const plan& wanted)
     : plan_(wanted),
-      layouts_(!wanted.looks_into_arrays()),
+      layouts_(wanted),
       values_(wanted.slots()),
       row_sets_(wanted.rows().size()),
       shapes_(wanted.objects()) {}
@@ -59,19 +59,15 @@ void picker::reset() {
 }
 
 bool picker::pick(std::string_view text, bool is_utf8) {
-    // What one call has noted by a layout, the next one notes again where it has the same.
-    bool is_clean = !std::exchange(by_layout_, false);
-    if (is_clean) reset();
-    if (text.size() < largest && layouts_.match(text, values_.data())) {
-        is_clean = false;
-        if (is_utf8 || simdjson::validate_utf8(text.data(), text.size())) {
-            structure_.set_plain(text);
-            by_layout_ = true;
-            return true;
-        }
+    reset();
+    if (text.size() >= largest) return false;
+    if (layouts_.match(text, values_.data()) &&
+        (is_utf8 || simdjson::validate_utf8(text.data(), text.size()))) {
+        structure_.set_plain(text);
+        return true;
     }
-    if (!is_clean) reset();
-    if (text.size() >= largest || !structure_.index(text, is_utf8)) return false;
+    reset();
+    if (!structure_.index(text, is_utf8)) return false;
     text_ = text.data();
     size_ = text.size();
     has_backslash_ = structure_.has_backslash();

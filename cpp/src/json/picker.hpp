@@ -94,7 +94,6 @@ private:
     const plan& plan_;
     structure structure_;
     layouts layouts_;
-    bool by_layout_ = false;  // values_ is what a layout has noted, and nothing else
     const char* text_ = nullptr;
     std::size_t size_ = 0;  // up to the last byte that is no white space
     bool has_backslash_ = false;

@@ -69,7 +69,7 @@ int plan::slot_for(std::size_t number, std::size_t& slots) {
 
 bool plan::looks_into_arrays() const noexcept {
     const auto has_indexes = [](const node_t& node) { return !node.indexes.empty(); };
-    return !rows_.empty() || std::any_of(nodes_.begin(), nodes_.end(), has_indexes);
+    return std::any_of(nodes_.begin(), nodes_.end(), has_indexes);
 }
 
 int plan::add_rows(const steps_t& steps) {

@@ -59,7 +59,7 @@ public:
     /// How many nodes have names.
     [[nodiscard]] std::size_t objects() const noexcept { return objects_; }
     [[nodiscard]] std::size_t slots() const noexcept { return slots_; }
-    /// Whether elements of arrays may be wanted.
+    /// Whether elements of arrays may be wanted, by their number.
     [[nodiscard]] bool looks_into_arrays() const noexcept;
     [[nodiscard]] const std::vector<rows_t>& rows() const noexcept { return rows_; }
 
