@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Processes for the Python tests, which wait more than they compute.
+TEST_JOBS ?= $(shell expr $(JOBS) + 1)
 VENV := .venv
 # Empty or ON; .ci/run sets it.
 WERROR ?=
@@ -125,7 +127,7 @@ test-cpp: build/cpp/.all
 	ctest --preset cpp
 
 test-python: build build/cpp/.all $(stamps)/test
-	$(py) -m pytest
+	$(py) -m pytest -n $(TEST_JOBS) --dist loadfile
 
 fuzz_targets := $(if $(filter all,$(FUZZ_TARGET)),proxy records websocket,$(FUZZ_TARGET))
 # The core bounds what a server can make it hold: no fuzzed connection needs much.
