@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "connection.hpp"
 #include "convert.hpp"
 #include "errors.hpp"
 #include "gil.hpp"
@@ -100,13 +101,21 @@ private:
 
 class judge_ticket {
 public:
-    judge_ticket(attempt_source_c::judged_t answer, bool by_default)
-        : answer_(std::move(answer)), by_default_(by_default) {}
+    judge_ticket(metadata_c& connection, attempt_source_c::judged_t answer, bool by_default)
+        : connection_(connection.shared_from_this()),
+          answer_(std::move(answer)),
+          by_default_(by_default) {}
     ~judge_ticket() {
         if (!told_.exchange(true)) answer_(by_default_);
     }
     judge_ticket(const judge_ticket&) = delete;
     judge_ticket& operator=(const judge_ticket&) = delete;
+    /// Makes `connection` the one that is asked for: whoever makes it may not have come to that.
+    void attach(const py::object& connection) {
+        if (PyObject_TypeCheck(connection.ptr(), &connection_type) == 0)
+            throw py::type_error("connection must be a wspool._core.Connection");
+        python::attach(connection.ptr(), connection_);
+    }
     void answer(bool again) {
         without_gil([&] {
             if (!told_.exchange(true)) answer_(again);
@@ -114,6 +123,7 @@ public:
     }
 
 private:
+    const std::shared_ptr<metadata_c> connection_;
     attempt_source_c::judged_t answer_;
     const bool by_default_;
     std::atomic<bool> told_{false};
@@ -149,16 +159,16 @@ public:
                  ticket == nullptr ? nullptr : Py_BuildValue("(IN)", attempt, ticket));
         });
     }
-    void Judge(metadata_c& /*connection*/, const error_c& error, bool was_open, bool by_default,
+    void Judge(metadata_c& connection, const error_c& error, bool was_open, bool by_default,
                judged_t answer) override {
         const gil_lock gil;
         if (!gil) return;
         guarded([&] {
             PyObject* const native = error_tuple(error);
-            PyObject* const ticket =
-                native == nullptr
-                    ? nullptr
-                    : wrap(std::make_shared<judge_ticket>(std::move(answer), by_default));
+            PyObject* const ticket = native == nullptr
+                                         ? nullptr
+                                         : wrap(std::make_shared<judge_ticket>(
+                                               connection, std::move(answer), by_default));
             if (ticket == nullptr) Py_XDECREF(native);
             call(judge_->get(), ticket == nullptr
                                     ? nullptr
@@ -187,6 +197,7 @@ void register_hooks(py::module_& module) {
         .def("ready", &prepare_ticket::ready)
         .def("fail", &prepare_ticket::fail);
     py::class_<judge_ticket, std::shared_ptr<judge_ticket>>(module, "JudgeTicket")
+        .def("attach", &judge_ticket::attach)
         .def("answer", &judge_ticket::answer);
 }
 

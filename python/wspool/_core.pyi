@@ -28,6 +28,7 @@ class PrepareTicket:
 
 @final
 class JudgeTicket:
+    def attach(self, connection: Connection, /) -> None: ...
     def answer(self, again: bool, /) -> None: ...
 
 @final

@@ -78,10 +78,12 @@ class ConnectionInfo(_Native):
         # Weakly: the core keeps the source, and the source must not keep the connection.
         me = weakref.ref(self)
 
-        def describe(failure: NativeError, was_open: bool) -> Exception:
+        def describe(failure: NativeError, was_open: bool, ticket: native.JudgeTicket) -> Exception:
             connection = me()
             if connection is None:
                 return from_native(failure)
+            # The thread that makes it may still be on its way back from the core.
+            ticket.attach(connection)
             return connection._lost() if was_open else connection._describe(failure)  # noqa: SLF001
 
         source.describe = describe

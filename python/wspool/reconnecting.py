@@ -305,7 +305,7 @@ class AttemptSource:
         #: What preparing raised last.
         self.exception: Exception | None = None
         #: Makes an exception of how an attempt failed, or the connection ended; it sets it.
-        self.describe: Callable[[NativeError, bool], Exception] = _describe
+        self.describe: Callable[[NativeError, bool, native.JudgeTicket], Exception] = _describe
 
     def to_native(self) -> tuple[object, object] | None:
         """Return it as the core takes it; None if there is nothing to run."""
@@ -364,7 +364,7 @@ class AttemptSource:
     def _on_judge(
         self, error: NativeError, was_open: bool, by_default: bool, ticket: native.JudgeTicket
     ) -> None:
-        described = self.describe(error, was_open)
+        described = self.describe(error, was_open, ticket)
         if not _workers.submit(
             lambda: self._run_judge(described, by_default, ticket), self._timeout
         ):
@@ -382,7 +382,7 @@ class AttemptSource:
             ticket.answer(again)
 
 
-def _describe(error: NativeError, was_open: bool) -> Exception:  # noqa: ARG001
+def _describe(error: NativeError, was_open: bool, ticket: native.JudgeTicket) -> Exception:  # noqa: ARG001
     return from_native(error)
 
 

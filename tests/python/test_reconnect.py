@@ -13,6 +13,8 @@ import hashlib
 import json
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import timezone
@@ -355,6 +357,57 @@ def test_classifier_that_raises(server, caplog):
     with wspool.connect(server.uri + "/feed/a", proxy=None, reconnect=how) as ws:
         ws.recv(timeout=20)
     assert "fatal or retry raised" in caplog.text
+
+
+# In a process of its own, so that it answers without waiting for anyone's GIL.
+_REFUSING_SERVER = r"""
+import socket, sys
+listening = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    peer, _ = listening.accept()
+    peer.recv(65536)
+    peer.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+    peer.close()
+"""
+
+
+def test_classifier_is_asked_before_the_connection_is_made():
+    """An attempt may fail before the thread that makes the connection has the GIL again."""
+    asked = []
+
+    def fatal(error):
+        asked.append(error.response.status_code)
+        return True
+
+    done = threading.Event()
+
+    def compute():
+        while not done.is_set():
+            pass
+
+    thread = threading.Thread(target=compute)
+    interval = sys.getswitchinterval()
+    tries = 12
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        arguments = [sys.executable, "-c", _REFUSING_SERVER, str(listening.fileno())]
+        server = subprocess.Popen(arguments, pass_fds=[listening.fileno()])
+        stack.callback(server.wait)
+        stack.callback(server.kill)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(done.set)
+        sys.setswitchinterval(0.1)  # who wants the GIL waits so long, and not always in turn
+        stack.callback(sys.setswitchinterval, interval)
+        for _ in range(tries):
+            with pytest.raises(wspool.InvalidStatus):
+                wspool.connect(
+                    f"ws://127.0.0.1:{listening.getsockname()[1]}/",
+                    proxy=None,
+                    open_timeout=20,
+                    reconnect=Reconnect(initial_delay=0.01, fatal=fatal),
+                )
+    assert asked == [503] * tries
 
 
 def test_max_attempts():
