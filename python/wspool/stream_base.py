@@ -129,11 +129,12 @@ class StreamBase:
 
     def __del__(self) -> None:
         alive = [one for one in getattr(self, "_connections", ()) if _is_alive(one)]
-        if alive:
-            text = f"unclosed stream {self!r}"
-            for one in alive:
-                one.abort()
-        if alive and not self._closed:
+        if not alive:
+            return  # or half made
+        text = f"unclosed stream {self!r}"
+        for one in alive:
+            one.abort()
+        if not self._closed:
             warnings.warn(text, ResourceWarning, 2, self)
 
     @property
