@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import queue
@@ -89,7 +90,8 @@ class Launcher:
         node, npm = shutil.which("node"), shutil.which("npm")
         if node is None or npm is None:
             pytest.skip("node and npm are not installed")
-        install_ws(npm, self.support / "ws_server", self.modules)
+        if failure := install_ws(npm, self.support / "ws_server", self.modules):
+            pytest.skip(failure)
         return self.start(
             [node, self.support / "ws_server" / "server.js"],
             env={**os.environ, "NODE_PATH": str(self.modules / "node_modules")},
@@ -116,26 +118,32 @@ class Launcher:
         return json.loads(line)
 
 
+@functools.cache  # npm is asked once, not for each test
 def install_ws(npm, source, folder):
-    """Install the version of ws that the lock file names, if it is not there yet."""
+    """Install the version of ws that the lock file names, if it is not there yet.
+
+    Returns why not, if so.
+    """
     lock = (source / "package-lock.json").read_text()
     stamp = folder / "installed"
     if stamp.is_file() and stamp.read_text() == lock:
-        return
+        return None
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copy(source / name, folder)
-    result = subprocess.run(
-        [npm, "ci", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    # Without an answer it would try again for minutes.
+    quick = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=20000"]
+    command = [npm, "ci", "--prefix", folder, "--no-audit", "--no-fund", "--loglevel=error", *quick]
+    try:
+        result = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return "npm did not install ws within a minute"
     if result.returncode != 0:
-        pytest.skip(f"npm could not install ws: {result.stderr.strip()[-300:]}")
+        return f"npm could not install ws: {result.stderr.strip()[-300:]}"
     stamp.write_text(lock)
+    return None
 
 
 @pytest.fixture(scope="module")
