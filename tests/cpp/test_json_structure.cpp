@@ -84,6 +84,11 @@ TEST_CASE("Every kernel finds the same") {
             if (!is_fine) continue;
             REQUIRE(found.has_backslash() == expected.has_backslash());
             REQUIRE(found.is_compact() == expected.is_compact());
+            array_skipper arrays(kernel);
+            array_skipper plain(kernels().back());
+            const char* const end = text.data() + text.size();
+            for (const char* at = text.data(); at != end; ++at)
+                if (*at == '[') REQUIRE(arrays.skip(at, end) == plain.skip(at, end));
         }
     }
 }

@@ -251,11 +251,14 @@ inline bool layouts::walk(const char* at, const char* end, slice* values) {
     }
 }
 
-bool layouts::match(std::string_view text, slice* values) {
-    if (misses_ >= most_misses || text.empty()) return false;
-    if (!walk(text.data(), text.data() + text.size(), values)) return false;
-    misses_ = 0;
-    return true;
+bool layouts::match(std::string_view text, std::vector<slice>& values) {
+    if (first_ == none || misses_ >= most_misses || text.empty()) return false;
+    if (walk(text.data(), text.data() + text.size(), values.data())) {
+        misses_ = 0;
+        return true;
+    }
+    std::fill(values.begin(), values.end(), slice());
+    return false;
 }
 
 void layouts::missed(std::string_view text, const std::vector<slice>& values) {
@@ -276,7 +279,7 @@ void layouts::missed(std::string_view text, const std::vector<slice>& values) {
 #else
 
 // Without vectors the walk over the message is not slower.
-bool layouts::match(std::string_view /*text*/, slice* /*values*/) { return false; }
+bool layouts::match(std::string_view /*text*/, std::vector<slice>& /*values*/) { return false; }
 
 void layouts::missed(std::string_view /*text*/, const std::vector<slice>& /*values*/) {}
 

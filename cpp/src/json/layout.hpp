@@ -27,10 +27,10 @@ public:
     /// The plan must outlive it.
     explicit layouts(const plan& wanted) : plan_(wanted) {}
 
-    /// Notes where the values of the plan stand in a text; before, all are missing. False, and some
-    /// may be noted that are of no use, if it is laid out in another way than those before or is no
-    /// JSON. Nothing behind `text` is read.
-    bool match(std::string_view text, slice* values);
+    /// Notes where the values of the plan stand in a text; before, all are missing. False, and all
+    /// are missing still, if it is laid out in another way than those before or is no JSON. Nothing
+    /// behind `text` is read.
+    bool match(std::string_view text, std::vector<slice>& values);
     /// After a text that matched nothing and turned out to be JSON, with these values.
     void missed(std::string_view text, const std::vector<slice>& values);
 

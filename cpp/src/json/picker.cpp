@@ -61,12 +61,12 @@ void picker::reset() {
 bool picker::pick(std::string_view text, bool is_utf8) {
     reset();
     if (text.size() >= largest) return false;
-    if (layouts_.match(text, values_.data()) &&
-        (is_utf8 || simdjson::validate_utf8(text.data(), text.size()))) {
+    if (layouts_.match(text, values_)) {
         structure_.set_plain(text);
-        return true;
+        if (is_utf8 || simdjson::validate_utf8(text.data(), text.size())) return true;
+        reset();
+        return false;
     }
-    reset();
     if (!structure_.index(text, is_utf8)) return false;
     text_ = text.data();
     size_ = text.size();
