@@ -19,7 +19,8 @@ namespace wspool::json {
 ///
 /// A tree: from what begins the messages, over each value, to what comes behind it in any of them.
 /// A value is a string without backslashes, a number, a word, or an array that can be passed over
-/// and in which nothing is wanted. Whatever else has brackets is between values as the braces are.
+/// where the plan wants no element by its number. The brackets of all others are between values, as
+/// braces are. Where elements are rows nothing with an array is learned.
 ///
 /// Learns less and less often, and does not try while nothing fits. One thread at a time.
 class layouts {
